@@ -1,0 +1,94 @@
+package checkpoint
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/educationpub/lectern/crdt/board"
+)
+
+// Room is what checkpoints need of the companion. Implemented by server/matrix.
+type Room interface {
+	// UserID is the companion's own Matrix id.
+	UserID() string
+	Encrypted(room string) bool
+	// WriteState sends a state event. In an encrypted room it is Megolm-encrypted in the shape of MSC4362 (type m.room.encrypted, state
+	// key "typ:key"), else plain. Errors are *RoomError where the cause is known.
+	WriteState(ctx context.Context, room, typ, key string, content json.RawMessage) (eventID string, err error)
+	// ReadState reads the current event and makes every check of SPEC MX (sender accepted, encrypted only in an encrypted room, packed key
+	// equal to inner type and key, trust state). ErrNoState: there is none. ErrUntrusted (wrapped, with the reason): there is one that must not be used.
+	ReadState(ctx context.Context, room, typ, key string) (State, error)
+	// Upload encrypts data as a Matrix attachment (EncryptedFile v2) and answers its EncryptedFile JSON with url.
+	Upload(ctx context.Context, data []byte) (json.RawMessage, error)
+	// Download fetches and decrypts an attachment of at most limit bytes; a wrong hash is ErrUntrusted.
+	Download(ctx context.Context, file json.RawMessage, limit int64) ([]byte, error)
+}
+
+// State is a state event that passed every check.
+type State struct {
+	EventID string
+	Sender  string
+	Content json.RawMessage
+	At      time.Time // origin_server_ts
+}
+
+// Errors of Room.
+var (
+	ErrNoState   = errors.New("checkpoint: no such state event")
+	ErrUntrusted = errors.New("checkpoint: state event must not be used")
+)
+
+// ErrorKind classifies a failed request to the homeserver.
+type ErrorKind uint8
+
+// Kinds of RoomError.
+const (
+	Unreachable ErrorKind = iota // network, 5xx, timeout: try again
+	RateLimited                  // 429: not before RetryAfter
+	Forbidden                    // the companion lacks the power level or is not in the room
+	TooLarge                     // 413
+	Revoked                      // the companion's access token is gone
+)
+
+// RoomError is a failed request, without tokens or content in its text.
+type RoomError struct {
+	Kind       ErrorKind
+	RetryAfter time.Duration
+	Err        error
+}
+
+func (e *RoomError) Error() string { return e.Err.Error() }
+func (e *RoomError) Unwrap() error { return e.Err }
+
+// Snapshots is what checkpoints need of the store besides board.Log.
+type Snapshots interface {
+	// Snapshot answers the newest merged document; Seq 0 and nil bytes: the genesis.
+	Snapshot(ctx context.Context, id board.ID, doc board.DocID) (Snapshot, error)
+	PutSnapshot(ctx context.Context, id board.ID, s Snapshot) error
+	// Checkpoint and PutCheckpoint keep what was last written to the room (to resume budgets and detect going back).
+	Checkpoint(ctx context.Context, id board.ID) (Record, error)
+	PutCheckpoint(ctx context.Context, id board.ID, r Record) error
+	// Dirty lists boards whose log is ahead of their last checkpoint (asked at start).
+	Dirty(ctx context.Context) ([]board.Changed, error)
+}
+
+// Snapshot is a document merged and verified by the merge worker.
+type Snapshot struct {
+	Doc      board.DocID
+	Epoch    uint32
+	Seq      uint64 // every change up to it is in
+	Heads    []board.Hash
+	Document []byte
+}
+
+// Record is what is known of a board's copy in the room.
+type Record struct {
+	Seq      uint64
+	At       time.Time
+	EventID  string
+	Base     json.RawMessage // EncryptedFile of the base in use, null if none
+	BaseSeq  uint64
+	Manifest []byte // last manifest written
+}
