@@ -1,0 +1,40 @@
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+import { cleanDist, excalidrawFonts, noPublicCDN, precompress } from "./build/plugins";
+
+const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+// One entry per page. The server finds the hashed names in dist/.vite/manifest.json.
+const entries = ["src/entry/whiteboard.tsx", "src/entry/classroom.ts", "src/entry/classroom.tsx"].filter((e) => existsSync(at(e)));
+
+const alias = [
+  // The plain entry imports wasm as an ES module, which no build without a plugin can do. The slim entry takes a URL.
+  { find: /^@automerge\/automerge$/, replacement: "@automerge/automerge/slim" },
+  // 3 MiB of diagram layout that a school board does not need.
+  { find: "@excalidraw/mermaid-to-excalidraw", replacement: at("build/mermaid-stub.ts") },
+];
+
+export default defineConfig({
+  base: "/",
+  publicDir: false,
+  esbuild: { jsx: "automatic", legalComments: "none" },
+  resolve: { alias },
+  plugins: [cleanDist(), noPublicCDN(), excalidrawFonts(), precompress()],
+  worker: { format: "es" },
+  build: {
+    outDir: "dist",
+    emptyOutDir: false, // cleanDist keeps dist/.keep, which Go's embed needs
+    target: "es2022",
+    manifest: true,
+    assetsInlineLimit: 0, // no data: URLs for code or fonts, so that the content policy stays narrow
+    modulePreload: { polyfill: false },
+    reportCompressedSize: false,
+    chunkSizeWarningLimit: 2000,
+    rollupOptions: { input: entries.map(at) },
+  },
+  test: {
+    include: ["test/**/*.test.ts", "src/**/*.test.ts"],
+    environment: "node",
+  },
+});
