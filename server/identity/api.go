@@ -72,6 +72,8 @@ type Store interface {
 	DeleteSession(ctx context.Context, hash [32]byte) error
 	// Sessions lists the unexpired sessions of a person (all rooms).
 	Sessions(ctx context.Context, p board.Person) ([]StoredSession, error)
+	// RoomSessions lists the unexpired sessions of a room (asked when somebody leaves it).
+	RoomSessions(ctx context.Context, room string) ([]StoredSession, error)
 	// BindBoard binds a board id to a room and kind the first time; later it answers the room it is bound to.
 	BindBoard(ctx context.Context, id board.ID, room, kind string) (boundRoom string, err error)
 	// Sweep deletes what has expired.

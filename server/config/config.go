@@ -1,0 +1,268 @@
+// Package config is the one place where Lectern's settings are described. The struct's comments are the manual: a setting that is not here does
+// not exist. A YAML file is read first (unknown keys are errors), then the environment: LECTERN_MATRIX_HOMESERVER sets matrix.homeserver.
+// Secrets are never values: they are paths of files.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Config is everything an operator can set.
+type Config struct {
+	// Listen is the address of the HTTP server, "127.0.0.1:8090". Put a TLS reverse proxy in front of it.
+	Listen string `yaml:"listen"`
+	// PublicURL is how browsers reach this server, "https://lectern.school.example". Widgets' URLs begin with it.
+	PublicURL string `yaml:"public_url"`
+	// Data is the folder for lectern.db, companion.db and keys. Created with mode 0700.
+	Data string `yaml:"data"`
+	// ClientOrigins are the origins of the Matrix clients that may show widgets, "https://app.element.io". They become frame-ancestors; nobody else can embed a board.
+	ClientOrigins []string `yaml:"client_origins"`
+	// TrustedProxies are the address ranges of reverse proxies whose X-Forwarded-For is believed, "127.0.0.1/32".
+	TrustedProxies []string `yaml:"trusted_proxies"`
+	// SchoolRanges are address ranges of schools (many people behind one address): failures from there are slowed down ten times later.
+	SchoolRanges []string `yaml:"school_ranges"`
+
+	Matrix     Matrix     `yaml:"matrix"`
+	OpenID     OpenID     `yaml:"openid"`
+	RTC        RTC        `yaml:"rtc"`
+	Storage    Storage    `yaml:"storage"`
+	Checkpoint Checkpoint `yaml:"checkpoint"`
+	Metrics    Metrics    `yaml:"metrics"`
+	Log        Log        `yaml:"log"`
+	Worker     Worker     `yaml:"worker"`
+}
+
+// Matrix is the companion: the ordinary Matrix account through which Lectern is a member of rooms.
+type Matrix struct {
+	// Homeserver is the client-server base URL, "https://matrix.school.example".
+	Homeserver string `yaml:"homeserver"`
+	// UserID is the companion's account, "@lectern:school.example". Create it once with your homeserver's tools.
+	UserID string `yaml:"user_id"`
+	// PasswordFile holds its password; read for the first login only.
+	PasswordFile string `yaml:"password_file"`
+	// PickleKeyFile holds the secret that encrypts companion.db's keys. Default: data/companion.key, made at first start.
+	PickleKeyFile string `yaml:"pickle_key_file"`
+	// RecoveryKeyFile is where the recovery key is written at first start. Default: data/recovery-key.txt. Move it to a safe place.
+	RecoveryKeyFile string `yaml:"recovery_key_file"`
+	// AllowInviters says who may invite the companion: globs over Matrix ids, "@*:school.example". Default: everybody of the companion's own server.
+	AllowInviters []string `yaml:"allow_inviters"`
+}
+
+// OpenID limits whose identity is accepted and how other homeservers are asked.
+type OpenID struct {
+	// AllowedServers are globs of server names whose people may open boards. Default: all (a room's members are the real gate).
+	AllowedServers []string `yaml:"allowed_servers"`
+	// DeniedServers are globs that are refused before any look-up.
+	DeniedServers []string `yaml:"denied_servers"`
+	// AllowCIDRs are private address ranges that may be asked all the same, for private federations and development.
+	AllowCIDRs []string `yaml:"allow_cidrs"`
+	// InsecureTLS accepts any certificate of other homeservers. Development only.
+	InsecureTLS bool `yaml:"insecure_tls"`
+}
+
+// RTC is the data channel. Without it everything runs over the WebSocket.
+type RTC struct {
+	// Listen is the one UDP address for all data channels, ":7882". Empty: no data channels.
+	Listen string `yaml:"listen"`
+	// PublicIP is announced instead of local addresses, for servers behind a NAT or in a container.
+	PublicIP string `yaml:"public_ip"`
+	// Loopback announces loopback addresses. Development only.
+	Loopback bool `yaml:"loopback"`
+	// LogPeople: boards with more people move their durable lane to the WebSocket. Default 60.
+	LogPeople int `yaml:"log_people"`
+}
+
+// Storage is the database on disk.
+type Storage struct {
+	// KeyFile holds the instance key (32 bytes, base64) that wraps every board's key. Default: data/instance.key, made at first start. Keep it out of the database's backups.
+	KeyFile string `yaml:"key_file"`
+	// KeysAtRest false stores boards in clear. Default true; for tests only.
+	KeysAtRest *bool `yaml:"keys_at_rest"`
+	// Synchronous is SQLite's setting: FULL (default) or OFF (loses acknowledged work in a power cut; tests only).
+	Synchronous string `yaml:"synchronous"`
+}
+
+// Checkpoint is the copy in the room.
+type Checkpoint struct {
+	// Quiet is how long nothing may change before the board is written. Default 5s.
+	Quiet Duration `yaml:"quiet"`
+	// First and Max are the interval while people draw: it grows from First (30s) to Max (5m).
+	First Duration `yaml:"first"`
+	Max   Duration `yaml:"max"`
+}
+
+// Metrics is the operator's listener.
+type Metrics struct {
+	// Listen serves /metrics in Prometheus' format, "127.0.0.1:9090". Empty: none. Never expose it.
+	Listen string `yaml:"listen"`
+}
+
+// Log is the JSON log on standard error.
+type Log struct {
+	// Level is debug, info, warn or error. Default info. No level logs content, names or tokens.
+	Level string `yaml:"level"`
+}
+
+// Worker is the merge worker.
+type Worker struct {
+	// Timeout of one job. Default 5s.
+	Timeout Duration `yaml:"timeout"`
+	// Parallel jobs. Default 1.
+	Parallel int `yaml:"parallel"`
+}
+
+// Duration is a time.Duration written as "30s".
+type Duration time.Duration
+
+// UnmarshalYAML reads "1m30s".
+func (d *Duration) UnmarshalYAML(n *yaml.Node) error { return d.set(n.Value) }
+
+func (d *Duration) set(s string) error {
+	v, err := time.ParseDuration(s)
+	if err != nil {
+		return fmt.Errorf("%q is not a duration such as 30s", s)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+const maxFile = 1 << 20
+
+// Load reads the file (path may be empty), then the environment, fills in defaults and validates.
+func Load(path string, environ []string) (*Config, error) {
+	c := &Config{}
+	if path != "" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, fmt.Errorf("config: %w", err)
+		}
+		defer f.Close()
+		b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+		if err != nil {
+			return nil, fmt.Errorf("config: %w", err)
+		}
+		if len(b) > maxFile {
+			return nil, fmt.Errorf("config: %s is larger than 1 MiB", path)
+		}
+		d := yaml.NewDecoder(bytes.NewReader(b))
+		d.KnownFields(true)
+		if err := d.Decode(c); err != nil && !errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("config: %s: %w", path, err)
+		}
+	}
+	if err := fromEnv(c, environ); err != nil {
+		return nil, err
+	}
+	c.Defaults()
+	return c, c.Validate()
+}
+
+// Defaults fills in what was left out.
+func (c *Config) Defaults() {
+	def := func(s *string, v string) {
+		if *s == "" {
+			*s = v
+		}
+	}
+	dur := func(d *Duration, v time.Duration) {
+		if *d == 0 {
+			*d = Duration(v)
+		}
+	}
+	def(&c.Listen, "127.0.0.1:8090")
+	def(&c.Data, "lectern-data")
+	def(&c.Log.Level, "info")
+	def(&c.Storage.Synchronous, "FULL")
+	def(&c.Storage.KeyFile, filepath.Join(c.Data, "instance.key"))
+	def(&c.Matrix.PickleKeyFile, filepath.Join(c.Data, "companion.key"))
+	def(&c.Matrix.RecoveryKeyFile, filepath.Join(c.Data, "recovery-key.txt"))
+	if c.Storage.KeysAtRest == nil {
+		c.Storage.KeysAtRest = new(true)
+	}
+	if c.RTC.LogPeople == 0 {
+		c.RTC.LogPeople = 60
+	}
+	if c.Worker.Parallel == 0 {
+		c.Worker.Parallel = 1
+	}
+	dur(&c.Checkpoint.Quiet, 5*time.Second)
+	dur(&c.Checkpoint.First, 30*time.Second)
+	dur(&c.Checkpoint.Max, 5*time.Minute)
+	dur(&c.Worker.Timeout, 5*time.Second)
+	if _, server, ok := strings.Cut(c.Matrix.UserID, ":"); ok && len(c.Matrix.AllowInviters) == 0 {
+		c.Matrix.AllowInviters = []string{"@*:" + server}
+	}
+}
+
+// Validate reports everything that is wrong, not only the first thing.
+func (c *Config) Validate() error {
+	var errs []error
+	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf("config: "+format, a...)) }
+	origin := func(name, s string) {
+		u, err := url.Parse(s)
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || strings.ContainsAny(s, " ;,'\"") {
+			bad("%s: %q is not an origin such as https://lectern.school.example", name, s)
+		}
+	}
+	if c.PublicURL == "" {
+		bad("public_url is missing: how do browsers reach this server?")
+	} else {
+		origin("public_url", c.PublicURL)
+	}
+	for _, o := range c.ClientOrigins {
+		origin("client_origins", o)
+	}
+	if c.Matrix.Homeserver == "" || c.Matrix.UserID == "" || c.Matrix.PasswordFile == "" {
+		bad("matrix.homeserver, matrix.user_id and matrix.password_file are needed: Lectern joins rooms as an ordinary account")
+	} else if !strings.HasPrefix(c.Matrix.UserID, "@") || !strings.Contains(c.Matrix.UserID, ":") {
+		bad("matrix.user_id: %q is not a Matrix id such as @lectern:school.example", c.Matrix.UserID)
+	}
+	for name, list := range map[string][]string{"trusted_proxies": c.TrustedProxies, "school_ranges": c.SchoolRanges, "openid.allow_cidrs": c.OpenID.AllowCIDRs} {
+		for _, s := range list {
+			if _, err := netip.ParsePrefix(s); err != nil {
+				bad("%s: %q is not an address range such as 10.0.0.0/8", name, s)
+			}
+		}
+	}
+	if c.RTC.PublicIP != "" {
+		if _, err := netip.ParseAddr(c.RTC.PublicIP); err != nil {
+			bad("rtc.public_ip: %q is not an IP address", c.RTC.PublicIP)
+		}
+	}
+	switch c.Log.Level {
+	case "debug", "info", "warn", "error":
+	default:
+		bad("log.level: %q is not debug, info, warn or error", c.Log.Level)
+	}
+	switch strings.ToUpper(c.Storage.Synchronous) {
+	case "FULL", "OFF":
+	default:
+		bad("storage.synchronous: %q is not FULL or OFF", c.Storage.Synchronous)
+	}
+	if c.Checkpoint.First > c.Checkpoint.Max || c.Checkpoint.Quiet <= 0 || c.Worker.Timeout <= 0 || c.Worker.Parallel < 1 || c.RTC.LogPeople < 1 {
+		bad("checkpoint, worker and rtc numbers must be positive, and checkpoint.first not above checkpoint.max")
+	}
+	return errors.Join(errs...)
+}
+
+// Prefixes parses address ranges that Validate has accepted.
+func Prefixes(list []string) []netip.Prefix {
+	out := make([]netip.Prefix, 0, len(list))
+	for _, s := range list {
+		if p, err := netip.ParsePrefix(s); err == nil {
+			out = append(out, p)
+		}
+	}
+	return out
+}
