@@ -31,6 +31,11 @@ const (
 	RoleModerator               // may also lock, clear, restore (later issues)
 )
 
+// String answers the name used on the wire and in JSON.
+func (r Role) String() string {
+	return [...]string{"none", "viewer", "participant", "moderator"}[min(r, RoleModerator)]
+}
+
 // EntryKind says what an entry of the log is.
 type EntryKind uint8
 

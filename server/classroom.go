@@ -1,0 +1,61 @@
+package server
+
+import (
+	"io"
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/educationpub/lectern/templates"
+)
+
+// ClassroomConfig is what the classroom page is told.
+type ClassroomConfig struct {
+	Homeservers []Homeserver `json:"homeservers"`
+	Lectern     string       `json:"lectern"`   // origin of the widgets
+	DemoUsers   []DemoUser   `json:"demoUsers"` // development only
+	Version     string       `json:"version"`
+}
+
+// Homeserver is one that people can sign in to.
+type Homeserver struct {
+	Name string `json:"name"`
+	URL  string `json:"url"`
+}
+
+// DemoUser signs in with one click.
+type DemoUser struct {
+	UserID   string `json:"user_id"`
+	Password string `json:"password"`
+	Name     string `json:"name"`
+	Role     string `json:"role"`
+}
+
+// Classroom serves Lectern's own host page. It must have another site than the widgets (decision 24), so it is a handler for its own listener.
+func (s *Server) Classroom(cfg ClassroomConfig) http.Handler {
+	servers := make([]string, len(cfg.Homeservers))
+	for i, h := range cfg.Homeservers {
+		servers[i] = h.URL
+	}
+	policy := classroomPolicy(servers, cfg.Lectern)
+	r := chi.NewRouter()
+	r.Use(s.observe, s.recoverer, secure(false), func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Del("Permissions-Policy") // the host decides for its frames
+			next.ServeHTTP(w, r)
+		})
+	})
+	r.Get("/", s.handle(func(w http.ResponseWriter, _ *http.Request) error {
+		e, err := s.bundle.entry("src/entry/classroom.ts")
+		if err != nil {
+			if e, err = s.bundle.entry("src/entry/classroom.tsx"); err != nil {
+				return refuse(http.StatusServiceUnavailable, "not_built", "This build has no front end: run make build.")
+			}
+		}
+		return page(w, policy, func(b io.Writer) error {
+			return templates.Classroom(b, templates.Page{Title: "Classroom", Lang: "en", Script: e.script, Styles: e.styles, Ahead: e.ahead, Config: cfg})
+		})
+	}))
+	r.Get("/assets/*", s.bundle.ServeHTTP)
+	return r
+}

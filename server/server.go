@@ -1,0 +1,143 @@
+// Package server is Lectern's HTTP face: routes, pages, sessions, health and drain. It owns no board and no secret; it hands requests to the parts that
+// do and turns their errors into answers.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/educationpub/lectern/crdt/board"
+	"github.com/educationpub/lectern/server/checkpoint"
+	"github.com/educationpub/lectern/server/identity"
+)
+
+// Config are the parts the server stands on.
+type Config struct {
+	PublicURL      string
+	ClientOrigins  []string
+	TrustedProxies []netip.Prefix
+	Version        string
+	Companion      string // the companion's Matrix id
+	Dist           fs.FS  // the built front end
+
+	Identity  *identity.Service
+	Encrypted func(room string) bool
+	Boards    interface {
+		Open(ctx context.Context, id board.ID) (board.Meta, error)
+	}
+	Snapshots interface {
+		Snapshot(ctx context.Context, id board.ID, doc board.DocID) (checkpoint.Snapshot, error)
+	}
+	Scene   func(ctx context.Context, id board.ID, doc board.DocID) (any, error)
+	Connect http.Handler // /v1/connect
+	// Ready names what keeps the server from serving, nil when all is well.
+	Ready    func() error
+	Registry prometheus.Registerer
+	Log      *slog.Logger
+}
+
+// Server answers HTTP. Immutable after New but for draining.
+type Server struct {
+	cfg      Config
+	bundle   *bundle
+	metrics  *metrics
+	draining atomic.Bool
+}
+
+// New builds the server. A missing front end is not fatal: pages then say so.
+func New(cfg Config) (*Server, error) {
+	b, err := openBundle(cfg.Dist)
+	if errors.Is(err, errNotBuilt) {
+		cfg.Log.Error("widgets cannot be shown", "err", err)
+	} else if err != nil {
+		return nil, err
+	}
+	if len(cfg.ClientOrigins) == 0 {
+		cfg.Log.Error("client_origins is empty: no Matrix client can show a widget")
+	}
+	return &Server{cfg: cfg, bundle: b, metrics: newMetrics(cfg.Registry)}, nil
+}
+
+// Routes are all addresses of the server.
+func (s *Server) Routes() http.Handler {
+	r := chi.NewRouter()
+	r.Use(s.observe, s.recoverer, clientIP(s.cfg.TrustedProxies), secure(strings.HasPrefix(s.cfg.PublicURL, "https:")))
+	r.NotFound(s.handle(func(http.ResponseWriter, *http.Request) error {
+		return refuse(http.StatusNotFound, "not_found", "There is nothing at this address.")
+	}))
+	r.MethodNotAllowed(s.handle(func(http.ResponseWriter, *http.Request) error {
+		return refuse(http.StatusMethodNotAllowed, "method", "This address does not take that method.")
+	}))
+	r.Get("/", s.handle(s.frontPage))
+	r.Get("/front.css", s.handle(frontStyle))
+	r.Get("/widgets/{kind}", s.handle(s.widgetPage))
+	r.Get("/assets/*", s.bundle.ServeHTTP)
+	r.Head("/assets/*", s.bundle.ServeHTTP)
+	r.Get("/healthz", s.handle(s.healthz))
+	r.Get("/readyz", s.handle(s.readyz))
+	r.Route("/v1", func(r chi.Router) {
+		r.Post("/sessions", s.handle(s.login))
+		r.Post("/sessions/refresh", s.handle(s.refresh))
+		r.Delete("/sessions", s.handle(s.logout))
+		r.Get("/boards/{board}/docs/{doc}/document", s.handle(s.signedIn(s.document)))
+		r.Get("/boards/{board}/docs/{doc}/scene", s.handle(s.signedIn(s.scene)))
+		r.Get("/connect", s.cfg.Connect.ServeHTTP)
+	})
+	return r
+}
+
+// healthz: the process answers.
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) error {
+	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	return nil
+}
+
+// readyz: boards can be served now.
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) error {
+	if s.draining.Load() {
+		return refuse(http.StatusServiceUnavailable, "draining", "Lectern is stopping.")
+	}
+	if err := s.cfg.Ready(); err != nil {
+		return &identity.Error{Status: http.StatusServiceUnavailable, Code: "not_ready", Message: err.Error(), Cause: err}
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+	return nil
+}
+
+// Serve answers on l until ctx ends; then it stops taking requests, lets drain say goodbye to the sessions, and waits for what is under way.
+func (s *Server) Serve(ctx context.Context, l net.Listener, drain func(context.Context)) error {
+	srv := Listener(s.Routes())
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(l) }() // joined below: Serve returns after Shutdown
+	select {
+	case err := <-failed:
+		return fmt.Errorf("http server: %w", err)
+	case <-ctx.Done():
+	}
+	s.draining.Store(true)
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+	defer cancel()
+	drain(stop)
+	err := srv.Shutdown(stop)
+	if serr := <-failed; !errors.Is(serr, http.ErrServerClosed) {
+		err = errors.Join(err, serr)
+	}
+	return err
+}
+
+// Listener wraps a handler with the time and size limits of every HTTP server here.
+func Listener(h http.Handler) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10}
+}

@@ -1,0 +1,108 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/go-chi/chi/v5/middleware"
+
+	"github.com/educationpub/lectern/server/identity"
+)
+
+const maxLogin = 16 << 10
+
+type loginRequest struct {
+	OpenID struct {
+		AccessToken      string `json:"access_token"`
+		TokenType        string `json:"token_type"`
+		MatrixServerName string `json:"matrix_server_name"`
+		ExpiresIn        int64  `json:"expires_in"` // not believed: Dendrite sends an absolute time
+	} `json:"openid"`
+	RoomID   string `json:"room_id"`
+	WidgetID string `json:"widget_id"`
+}
+
+type loginAnswer struct {
+	Token     string      `json:"token"`
+	ExpiresMS int64       `json:"expires_in_ms"`
+	UserID    string      `json:"user_id"`
+	Role      string      `json:"role"`
+	Board     boardAnswer `json:"board"`
+	Companion string      `json:"companion"`
+	Encrypted bool        `json:"encrypted"`
+}
+
+type boardAnswer struct {
+	ID   string `json:"id"`
+	Kind string `json:"kind"`
+}
+
+func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
+	var q loginRequest
+	if err := readJSON(w, r, maxLogin, &q); err != nil {
+		return err
+	}
+	g, err := s.cfg.Identity.Login(r.Context(), identity.Login{
+		Server: q.OpenID.MatrixServerName, Token: q.OpenID.AccessToken, Room: q.RoomID, Widget: q.WidgetID,
+		From: middleware.GetClientIPAddr(r.Context()),
+	})
+	if err != nil {
+		return err
+	}
+	s.metrics.logins.Inc()
+	writeJSON(w, http.StatusOK, loginAnswer{
+		Token: g.Token, ExpiresMS: g.Expires.Milliseconds(), UserID: string(g.Session.Person), Role: g.Role.String(),
+		Board:     boardAnswer{string(g.Session.Board), g.Session.Kind},
+		Companion: s.cfg.Companion, Encrypted: s.cfg.Encrypted(q.RoomID),
+	})
+	return nil
+}
+
+func (s *Server) refresh(w http.ResponseWriter, r *http.Request) error {
+	token, life, err := s.cfg.Identity.Refresh(r.Context(), bearer(r))
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, struct {
+		Token     string `json:"token"`
+		ExpiresMS int64  `json:"expires_in_ms"`
+	}{token, life.Milliseconds()})
+	return nil
+}
+
+func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
+	if _, err := s.cfg.Identity.Authenticate(r.Context(), bearer(r)); err != nil {
+		return err
+	}
+	if err := s.cfg.Identity.Logout(r.Context(), bearer(r)); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func bearer(r *http.Request) string {
+	t, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok {
+		return ""
+	}
+	return t
+}
+
+type sessionKey struct{}
+
+// signedIn lets only live sessions through; the board in the path must be the session's own.
+func (s *Server) signedIn(next handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		st, err := s.cfg.Identity.Authenticate(r.Context(), bearer(r))
+		if err != nil {
+			return err
+		}
+		return next(w, r.WithContext(context.WithValue(r.Context(), sessionKey{}, st)))
+	}
+}
+
+func sessionOf(r *http.Request) identity.StoredSession {
+	return r.Context().Value(sessionKey{}).(identity.StoredSession)
+}

@@ -1,0 +1,44 @@
+// Package templates holds the pages that the server renders. They are parsed at start, so a broken one is a failed test.
+package templates
+
+import (
+	"embed"
+	"html/template"
+	"io"
+)
+
+//go:embed *.html
+var files embed.FS
+
+// FrontCSS styles the front page.
+//
+//go:embed front.css
+var FrontCSS []byte
+
+var all = template.Must(template.ParseFS(files, "*.html"))
+
+// Page is what every page with a script needs.
+type Page struct {
+	Title  string
+	Lang   string
+	Script string   // URL of the module
+	Styles []string // URLs
+	Ahead  []string // URLs of modules to preload
+	Config any      // rendered as JSON into #lectern-config
+}
+
+// Widget renders a widget's page.
+func Widget(w io.Writer, p Page) error { return all.ExecuteTemplate(w, "widget.html", p) }
+
+// Classroom renders the classroom page.
+func Classroom(w io.Writer, p Page) error { return all.ExecuteTemplate(w, "classroom.html", p) }
+
+// Landing is the server's front page.
+type Landing struct {
+	Version   string
+	Companion string
+	Built     bool
+}
+
+// Front renders the front page.
+func Front(w io.Writer, l Landing) error { return all.ExecuteTemplate(w, "front.html", l) }
