@@ -1,0 +1,361 @@
+// Package identity owns sessions and roles: it turns an OpenID token of somebody's homeserver into a short-lived bearer token for one widget in one
+// room, and answers what a person may do. It never trusts what a widget says about itself, and it answers nothing about a room, not even whether
+// a board exists, before the companion has confirmed that the person is joined.
+package identity
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/educationpub/lectern/crdt/board"
+)
+
+// Lifetimes (security.md §1.4).
+const (
+	TokenIdle     = 15 * time.Minute
+	TokenLife     = 12 * time.Hour
+	refreshGrace  = 30 * time.Second
+	slideEvery    = time.Minute // how often a use is written down
+	openIDMemory  = 7 * 24 * time.Hour
+	staleNew      = 30 * time.Second  // no new sessions
+	staleWrite    = 120 * time.Second // read-only
+	verifyAtOnce  = 50
+	maxTokenBytes = 4096
+)
+
+// ErrNoSession is what Store answers for a token it does not know or that has expired.
+var ErrNoSession = errors.New("identity: no such session")
+
+// Error is a refusal with its HTTP status and the protocol's code; Message is for people.
+type Error struct {
+	Status     int
+	Code       string
+	Message    string
+	RetryAfter time.Duration
+	Cause      error
+}
+
+func (e *Error) Error() string {
+	if e.Cause != nil {
+		return e.Code + ": " + e.Cause.Error()
+	}
+	return e.Code
+}
+func (e *Error) Unwrap() error { return e.Cause }
+
+// Config are the parts of a Service.
+type Config struct {
+	Store    Store
+	Rooms    Rooms
+	Verifier Verifier
+	Log      *slog.Logger
+	// Revoked is told when a session ends before its time (kick, leave, logout).
+	Revoked func(tokenHash [32]byte)
+	Schools []netip.Prefix // failures from here count a tenth
+	Now     func() time.Time
+}
+
+// Service hands out and checks sessions. Safe for concurrent use.
+type Service struct {
+	cfg      Config
+	verify   chan struct{} // slots for look-ups at homeservers
+	failures *failures
+	people   *failures // logins per person
+}
+
+// New returns a Service.
+func New(cfg Config) *Service {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Revoked == nil {
+		cfg.Revoked = func([32]byte) {}
+	}
+	return &Service{
+		cfg:      cfg,
+		verify:   make(chan struct{}, verifyAtOnce),
+		failures: newFailures(20, time.Minute),
+		people:   newFailures(30, time.Minute),
+	}
+}
+
+// Login asks for a session (docs/protocol.md §1.1).
+type Login struct {
+	Server string // matrix_server_name
+	Token  string // OpenID access_token
+	Room   string
+	Widget string
+	From   netip.Addr
+}
+
+// Granted is a new session.
+type Granted struct {
+	Token   string
+	Expires time.Duration
+	Session StoredSession
+	Role    board.Role
+}
+
+// Login verifies the token at its homeserver, then membership, then the widget, in this order.
+func (s *Service) Login(ctx context.Context, l Login) (Granted, error) {
+	if err := l.valid(); err != nil {
+		return Granted{}, err
+	}
+	where := s.address(l.From)
+	if wait := s.failures.blocked(where, s.cfg.Now()); wait > 0 {
+		return Granted{}, &Error{Status: 429, Code: "rate_limited", Message: "Too many failed sign-ins from this network. Wait a moment and try again.", RetryAfter: wait}
+	}
+	g, err := s.login(ctx, l)
+	if e, ok := errors.AsType[*Error](err); ok && (e.Status == 401 || e.Status == 403 || e.Status == 404) {
+		s.failures.add(where, s.weight(l.From), s.cfg.Now())
+	}
+	return g, err
+}
+
+func (s *Service) login(ctx context.Context, l Login) (Granted, error) {
+	if age := s.cfg.Rooms.Age(); age > staleNew {
+		return Granted{}, &Error{Status: 503, Code: "sync_stale", Message: "Lectern has lost touch with its homeserver and cannot check who is in this room. It keeps trying.", RetryAfter: 5 * time.Second, Cause: fmt.Errorf("last sync %s ago", age.Round(time.Second))}
+	}
+	select {
+	case s.verify <- struct{}{}:
+		defer func() { <-s.verify }()
+	default:
+		return Granted{}, &Error{Status: 503, Code: "overloaded", Message: "Too many people are signing in at this moment. Trying again.", RetryAfter: time.Second}
+	}
+	hash := sha256.Sum256([]byte("openid\x00" + l.Server + "\x00" + l.Token))
+	user, err := s.cfg.Verifier.Verify(ctx, l.Server, l.Token)
+	if err != nil {
+		return Granted{}, verifyError(err)
+	}
+	if wait := s.people.blocked(user, s.cfg.Now()); wait > 0 {
+		return Granted{}, &Error{Status: 429, Code: "rate_limited", Message: "You signed in many times within a minute. Wait a moment.", RetryAfter: wait}
+	}
+	s.people.add(user, 1, s.cfg.Now())
+	fresh, err := s.cfg.Store.SpendOpenID(ctx, hash, s.cfg.Now().Add(openIDMemory))
+	if err != nil {
+		return Granted{}, internal(err)
+	}
+	if !fresh {
+		return Granted{}, &Error{Status: 401, Code: "openid_replayed", Message: "This proof of identity has been used before. Reload the widget to get a new one."}
+	}
+	joined, err := s.cfg.Rooms.Confirm(ctx, l.Room, user)
+	if err != nil {
+		return Granted{}, &Error{Status: 503, Code: "homeserver_unreachable", Message: "Lectern's homeserver does not answer, so membership of this room cannot be checked. Trying again.", RetryAfter: 5 * time.Second, Cause: err}
+	}
+	standing, known := s.cfg.Rooms.Standing(l.Room, user)
+	if !joined || !known || !standing.Joined {
+		return Granted{}, &Error{Status: 403, Code: "not_joined", Message: "You are not a member of this room, or Lectern is not. A moderator can invite the Lectern account."}
+	}
+	w, ok := s.cfg.Rooms.Widget(l.Room, l.Widget)
+	if !ok {
+		return Granted{}, &Error{Status: 404, Code: "no_widget", Message: "This room has no such Lectern widget. It may have been removed or edited; a moderator can add it again."}
+	}
+	bound, err := s.cfg.Store.BindBoard(ctx, w.Board, l.Room, w.Kind)
+	if err != nil {
+		return Granted{}, internal(err)
+	}
+	if bound != l.Room {
+		return Granted{}, &Error{Status: 409, Code: "board_elsewhere", Message: "This widget points to a board of another room. Remove it and add a new one."}
+	}
+	now := s.cfg.Now()
+	st := StoredSession{Person: board.Person(user), Room: l.Room, Widget: l.Widget, Board: w.Board, Kind: w.Kind, Issued: now, Expires: now.Add(TokenIdle)}
+	token, err := s.issue(ctx, &st)
+	if err != nil {
+		return Granted{}, err
+	}
+	role, _ := s.Role(l.Room, st.Person)
+	return Granted{Token: token, Expires: TokenIdle, Session: st, Role: role}, nil
+}
+
+func (s *Service) issue(ctx context.Context, st *StoredSession) (string, error) {
+	var b [32]byte
+	rand.Read(b[:])
+	token := base64.RawURLEncoding.EncodeToString(b[:])
+	st.TokenHash = tokenHash(token)
+	if err := s.cfg.Store.PutSession(ctx, *st); err != nil {
+		return "", internal(err)
+	}
+	return token, nil
+}
+
+func tokenHash(token string) [32]byte { return sha256.Sum256([]byte(token)) }
+
+var errUnknown = &Error{Status: 401, Code: "session_unknown", Message: "This session has ended. Reload the widget."}
+
+// Authenticate answers the session of a token and slides its expiry. A person who is no longer joined has no session.
+func (s *Service) Authenticate(ctx context.Context, token string) (StoredSession, error) {
+	if len(token) != 43 {
+		return StoredSession{}, errUnknown
+	}
+	st, err := s.cfg.Store.Session(ctx, tokenHash(token))
+	if errors.Is(err, ErrNoSession) {
+		return StoredSession{}, errUnknown
+	}
+	if err != nil {
+		return StoredSession{}, internal(err)
+	}
+	now := s.cfg.Now()
+	if !now.Before(st.Expires) || !now.Before(st.Issued.Add(TokenLife)) {
+		return StoredSession{}, errUnknown
+	}
+	if role, _ := s.Role(st.Room, st.Person); role == board.RoleNone {
+		return StoredSession{}, &Error{Status: 403, Code: "not_joined", Message: "You are no longer a member of this room."}
+	}
+	if until := slide(st, now); until.Sub(st.Expires) >= slideEvery {
+		st.Expires = until
+		if err := s.cfg.Store.PutSession(ctx, st); err != nil {
+			return StoredSession{}, internal(err)
+		}
+	}
+	return st, nil
+}
+
+func slide(st StoredSession, now time.Time) time.Time {
+	until, last := now.Add(TokenIdle), st.Issued.Add(TokenLife)
+	if until.After(last) {
+		return last
+	}
+	return until
+}
+
+// Refresh gives a new token for the same session; the old one lives on for half a minute so that requests on their way do not fail.
+func (s *Service) Refresh(ctx context.Context, token string) (string, time.Duration, error) {
+	st, err := s.Authenticate(ctx, token)
+	if err != nil {
+		return "", 0, err
+	}
+	now := s.cfg.Now()
+	old := st
+	st.Expires = slide(st, now)
+	fresh, err := s.issue(ctx, &st)
+	if err != nil {
+		return "", 0, err
+	}
+	if until := now.Add(refreshGrace); until.Before(old.Expires) {
+		old.Expires = until
+		if err := s.cfg.Store.PutSession(ctx, old); err != nil {
+			return "", 0, internal(err)
+		}
+	}
+	return fresh, st.Expires.Sub(now), nil
+}
+
+// Logout ends a session.
+func (s *Service) Logout(ctx context.Context, token string) error {
+	h := tokenHash(token)
+	if err := s.cfg.Store.DeleteSession(ctx, h); err != nil && !errors.Is(err, ErrNoSession) {
+		return internal(err)
+	}
+	s.cfg.Revoked(h)
+	return nil
+}
+
+// RoomChanged ends the sessions of everybody who is no longer joined. Called after the companion has applied a change of the room.
+func (s *Service) RoomChanged(ctx context.Context, room string) error {
+	list, err := s.cfg.Store.RoomSessions(ctx, room)
+	if err != nil {
+		return fmt.Errorf("sessions of a changed room: %w", err)
+	}
+	for _, st := range list {
+		if role, _ := s.Role(room, st.Person); role != board.RoleNone {
+			continue
+		}
+		if err := s.cfg.Store.DeleteSession(ctx, st.TokenHash); err != nil && !errors.Is(err, ErrNoSession) {
+			return fmt.Errorf("end the session of somebody who left: %w", err)
+		}
+		s.cfg.Revoked(st.TokenHash)
+	}
+	return nil
+}
+
+// Role is the board.Authority: from power levels as in docs/ARCHITECTURE.md, viewer at most while /sync is stale, none where anything is missing.
+func (s *Service) Role(room string, p board.Person) (board.Role, string) {
+	st, ok := s.cfg.Rooms.Standing(room, string(p))
+	if !ok || !st.Joined {
+		return board.RoleNone, ""
+	}
+	role := RoleOf(st, "whiteboard")
+	if s.cfg.Rooms.Age() > staleWrite {
+		role = min(role, board.RoleViewer)
+	}
+	return role, st.Name
+}
+
+// RoleOf maps power levels to a role (security.md §2.2). An incomplete view fails closed to viewing.
+func RoleOf(st Standing, kind string) board.Role {
+	if !st.Joined {
+		return board.RoleNone
+	}
+	if !st.Complete {
+		return board.RoleViewer
+	}
+	need := func(key string, otherwise int) int {
+		if n, ok := st.Levels.Events[key]; ok {
+			return n
+		}
+		return otherwise
+	}
+	switch {
+	case st.Power == math.MaxInt || st.Power >= need("com.educationpub.moderation.action", max(50, st.Levels.Kick)):
+		return board.RoleModerator
+	case st.Power >= need("com.educationpub."+kind+".edit", st.Levels.EventsDefault):
+		return board.RoleParticipant
+	default:
+		return board.RoleViewer
+	}
+}
+
+func (l Login) valid() error {
+	bad := func(what string) error {
+		return &Error{Status: 400, Code: "bad_json", Message: "The sign-in request is malformed: " + what + "."}
+	}
+	switch {
+	case l.Token == "" || len(l.Token) > maxTokenBytes:
+		return bad("openid.access_token")
+	case l.Server == "" || len(l.Server) > 255:
+		return bad("openid.matrix_server_name")
+	case !strings.HasPrefix(l.Room, "!") || len(l.Room) > 255:
+		return bad("room_id")
+	case l.Widget == "" || len(l.Widget) > 255:
+		return bad("widget_id")
+	}
+	return nil
+}
+
+func internal(err error) error {
+	return &Error{Status: 500, Code: "internal", Message: "Something went wrong inside Lectern. Nothing of your work is lost; try again.", RetryAfter: 2 * time.Second, Cause: err}
+}
+
+// coded is an error that carries a code of the protocol; server/matrix/openid answers such errors.
+type coded interface{ Code() string }
+
+func verifyError(err error) error {
+	e := &Error{Status: 503, Code: "homeserver_unreachable", Message: "Your homeserver could not be asked who you are. Trying again.", RetryAfter: 5 * time.Second, Cause: err}
+	c, ok := errors.AsType[interface {
+		error
+		coded
+	}](err)
+	if !ok {
+		return e
+	}
+	switch c.Code() {
+	case "openid_invalid":
+		return &Error{Status: 401, Code: "openid_invalid", Message: "Your homeserver does not accept this proof of identity. Reload the widget.", Cause: err}
+	case "openid_server":
+		return &Error{Status: 401, Code: "openid_server", Message: "The proof of identity names a homeserver that cannot vouch for you.", Cause: err}
+	case "server_denied":
+		return &Error{Status: 403, Code: "server_denied", Message: "People of your homeserver are not admitted here.", Cause: err}
+	case "rate_limited":
+		return &Error{Status: 429, Code: "rate_limited", Message: "Many people of your homeserver are signing in. Trying again.", RetryAfter: 2 * time.Second, Cause: err}
+	}
+	return e
+}
