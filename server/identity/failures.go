@@ -51,7 +51,7 @@ func (f *failures) add(key string, weight float64, now time.Time) {
 	t.n += weight
 }
 
-// sweep drops what has run out, and any others if that was not enough.
+// sweep drops what has run out, then any others down to nine tenths, so that it is rare and costs little per entry.
 func (f *failures) sweep(now time.Time) {
 	for k, t := range f.seen {
 		if now.Sub(t.since) >= f.window {
@@ -59,7 +59,7 @@ func (f *failures) sweep(now time.Time) {
 		}
 	}
 	for k := range f.seen {
-		if len(f.seen) < maxTallies {
+		if len(f.seen) < maxTallies*9/10 {
 			return
 		}
 		delete(f.seen, k)

@@ -241,7 +241,7 @@ func (s *Service) Refresh(ctx context.Context, token string) (string, time.Durat
 		return "", 0, err
 	}
 	if until := now.Add(refreshGrace); until.Before(old.Expires) {
-		old.Expires = until
+		old.Expires, old.Issued = until, until.Add(-TokenLife) // using it must not make it live longer
 		if err := s.cfg.Store.PutSession(ctx, old); err != nil {
 			return "", 0, internal(err)
 		}
