@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -91,3 +92,6 @@ func clientIP(trusted []netip.Prefix) func(http.Handler) http.Handler {
 		})
 	}
 }
+
+// clientAddr answers what clientIP found.
+func clientAddr(ctx context.Context) netip.Addr { return middleware.GetClientIPAddr(ctx) }

@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/go-chi/chi/v5/middleware"
-
 	"github.com/educationpub/lectern/server/identity"
 )
 
@@ -45,7 +43,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	}
 	g, err := s.cfg.Identity.Login(r.Context(), identity.Login{
 		Server: q.OpenID.MatrixServerName, Token: q.OpenID.AccessToken, Room: q.RoomID, Widget: q.WidgetID,
-		From: middleware.GetClientIPAddr(r.Context()),
+		From: clientAddr(r.Context()),
 	})
 	if err != nil {
 		return err
