@@ -1,0 +1,280 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/educationpub/lectern/crdt/board"
+)
+
+// Open answers what is stored of a board; implements board.Log.
+func (s *Store) Open(ctx context.Context, id board.ID) (board.Meta, error) {
+	if _, err := s.sealer(ctx, id); err != nil {
+		return board.Meta{}, err
+	}
+	m := board.Meta{ID: id}
+	err := s.read.QueryRowContext(ctx, `SELECT room, kind, log, (SELECT coalesce(max(seq), 0) FROM entries WHERE board = boards.id) FROM boards WHERE id = ? AND log <> ''`, id).
+		Scan(&m.Room, &m.Kind, &m.Log, &m.Seq)
+	if errors.Is(err, sql.ErrNoRows) {
+		return board.Meta{}, board.ErrUnknown
+	}
+	if err != nil {
+		return board.Meta{}, fmt.Errorf("open board %s: %w", id, err)
+	}
+	rows, err := s.read.QueryContext(ctx, `SELECT d.doc, d.epoch, coalesce(s.seq, 0) FROM docs d LEFT JOIN snapshots s ON s.board = d.board AND s.doc = d.doc AND s.epoch = d.epoch
+		WHERE d.board = ? ORDER BY d.place`, id)
+	if err != nil {
+		return board.Meta{}, fmt.Errorf("open board %s: %w", id, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var d board.DocInfo
+		if err := rows.Scan(&d.ID, &d.Epoch, &d.Seq); err != nil {
+			return board.Meta{}, fmt.Errorf("open board %s: %w", id, err)
+		}
+		m.Docs = append(m.Docs, d)
+	}
+	if err := rows.Err(); err != nil {
+		return board.Meta{}, fmt.Errorf("open board %s: %w", id, err)
+	}
+	return m, nil
+}
+
+// Create stores a board with its first document or a restored one with all its entries, in one transaction; implements board.Log.
+func (s *Store) Create(ctx context.Context, m board.Meta, entries []board.Entry, actors map[board.ActorID]board.Person) error {
+	if m.Log == "" || m.ID == "" {
+		return fmt.Errorf("create board %s: no id or log", m.ID)
+	}
+	k, wrapped := &sealer{}, []byte(nil)
+	if !s.opts.PlainAtRest {
+		var err error
+		if k, wrapped, err = s.vault.newKey(m.ID, 1); err != nil {
+			return fmt.Errorf("create board %s: %w", m.ID, err)
+		}
+	}
+	sealed := sealAll(k, m.ID, entries)
+	err := s.write.do(ctx, func(t *tx) error {
+		var room, log string
+		switch err := t.row(`SELECT room, log FROM boards WHERE id = ?`, m.ID).Scan(&room, &log); {
+		case errors.Is(err, sql.ErrNoRows):
+		case err != nil:
+			return err
+		case log != "":
+			return board.ErrExists
+		case room != m.Room:
+			return board.ErrElsewhere
+		}
+		if _, err := t.exec(`INSERT INTO boards (id, room, kind, log, key_id) VALUES (?,?,?,?,?)
+			ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, log = excluded.log, key_id = excluded.key_id`, m.ID, m.Room, m.Kind, m.Log, k.keyID); err != nil {
+			return err
+		}
+		if wrapped != nil {
+			if _, err := t.exec(`INSERT INTO board_keys (board, key_id, wrapped) VALUES (?,?,?)`, m.ID, k.keyID, wrapped); err != nil {
+				return err
+			}
+		}
+		for i, d := range m.Docs {
+			if _, err := t.exec(`INSERT INTO docs (board, doc, epoch, place) VALUES (?,?,?,?)`, m.ID, d.ID, d.Epoch, i); err != nil {
+				return err
+			}
+		}
+		for a, p := range actors {
+			if _, err := t.exec(`INSERT INTO actors (board, actor, person) VALUES (?,?,?)`, m.ID, a[:], p); err != nil {
+				return err
+			}
+		}
+		return t.append(m.ID, entries, sealed, k.keyID)
+	})
+	if err != nil {
+		return fmt.Errorf("create board %s: %w", m.ID, err)
+	}
+	s.remember(m.ID, k)
+	return nil
+}
+
+// Append queues entries for the next group commit; implements board.Log.
+func (s *Store) Append(id board.ID, entries []board.Entry, done func(error)) {
+	k := s.known(id)
+	if k == nil { // never opened here; still in order
+		s.write.add(job{do: func(*tx) error { return board.ErrUnknown }, done: done})
+		return
+	}
+	sealed := sealAll(k, id, entries) // on the board's goroutine, so that boards encrypt in parallel
+	s.write.add(job{
+		do: func(t *tx) error {
+			if err := t.append(id, entries, sealed, k.keyID); err != nil {
+				return fmt.Errorf("append to board %s: %w", id, err)
+			}
+			return nil
+		},
+		done: done,
+	})
+}
+
+// Read answers entries after a number, every byte verified; implements board.Log.
+func (s *Store) Read(ctx context.Context, id board.ID, after uint64, limit, maxBytes int) ([]board.Entry, error) {
+	k, err := s.sealer(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.read.QueryContext(ctx, `SELECT seq, doc, epoch, kind, hash, actor, person, ts, key_id, bytes FROM entries WHERE board = ? AND seq > ? ORDER BY seq LIMIT ?`, id, int64(after), limit)
+	if err != nil {
+		return nil, fmt.Errorf("read board %s: %w", id, err)
+	}
+	defer rows.Close()
+	var out []board.Entry
+	size := 0
+	for rows.Next() {
+		var e board.Entry
+		var hash, actor, sealed sql.RawBytes
+		var ts, keyID int64
+		if err := rows.Scan(&e.Seq, &e.Doc, &e.Epoch, &e.Kind, &hash, &actor, &e.Person, &ts, &keyID, &sealed); err != nil {
+			return nil, board.ErrDamaged.Because("board %s after entry %d: %w", id, after, err)
+		}
+		after++
+		if e.Seq != after {
+			return nil, board.ErrDamaged.Because("board %s: entry %d is missing", id, after)
+		}
+		if len(hash) != len(e.Hash) || len(actor) != len(e.Actor) || keyID != k.keyID {
+			return nil, board.ErrDamaged.Because("board %s entry %d: malformed row", id, e.Seq)
+		}
+		e.Hash, e.Actor, e.At = board.Hash(hash), board.ActorID(actor), time.UnixMilli(ts).UTC()
+		if e.Bytes, err = k.open(sealed, entryAAD(id, &e)); err != nil {
+			return nil, board.ErrDamaged.Because("board %s entry %d: %w", id, e.Seq, err)
+		}
+		if k.aead == nil {
+			e.Bytes = append([]byte(nil), e.Bytes...) // still SQLite's memory
+		}
+		out = append(out, e)
+		if size += len(e.Bytes); size >= maxBytes {
+			break
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read board %s: %w", id, err)
+	}
+	return out, nil
+}
+
+// Actors lists the actors issued on a board; implements board.Log.
+func (s *Store) Actors(ctx context.Context, id board.ID) (map[board.ActorID]board.Person, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT actor, person FROM actors WHERE board = ?`, id)
+	if err != nil {
+		return nil, fmt.Errorf("read actors of board %s: %w", id, err)
+	}
+	defer rows.Close()
+	out := map[board.ActorID]board.Person{}
+	for rows.Next() {
+		var a sql.RawBytes
+		var p board.Person
+		if err := rows.Scan(&a, &p); err != nil {
+			return nil, fmt.Errorf("read actors of board %s: %w", id, err)
+		}
+		if len(a) != len(board.ActorID{}) {
+			return nil, board.ErrDamaged.Because("board %s: malformed actor", id)
+		}
+		out[board.ActorID(a)] = p
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read actors of board %s: %w", id, err)
+	}
+	return out, nil
+}
+
+// IssueActor records an actor's person for ever, durable on return; implements board.Log.
+func (s *Store) IssueActor(ctx context.Context, id board.ID, a board.ActorID, p board.Person) error {
+	err := s.write.do(ctx, func(t *tx) error {
+		_, err := t.exec(`INSERT INTO actors (board, actor, person) VALUES (?,?,?)`, id, a[:], p)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("issue actor on board %s: %w", id, err)
+	}
+	return nil
+}
+
+// Erase destroys a board's key and rows for good; nobody may have it open. The write-ahead log is emptied as well, because it may still
+// hold the key's page.
+func (s *Store) Erase(ctx context.Context, id board.ID) error {
+	err := s.write.do(ctx, func(t *tx) error {
+		delete(t.last, id)
+		for _, table := range []string{"board_keys", "docs", "entries", "snapshots", "actors", "checkpoints"} {
+			if _, err := t.exec(`DELETE FROM `+table+` WHERE board = ?`, id); err != nil {
+				return err
+			}
+		}
+		if _, err := t.exec(`DELETE FROM sessions WHERE board = ?`, id); err != nil {
+			return err
+		}
+		t.truncate = true
+		_, err := t.exec(`DELETE FROM boards WHERE id = ?`, id)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("erase board %s: %w", id, err)
+	}
+	s.keysMu.Lock()
+	delete(s.keys, id)
+	s.keysMu.Unlock()
+	return nil
+}
+
+// append writes entries whose bytes are sealed already. Runs on the writer.
+func (t *tx) append(id board.ID, entries []board.Entry, sealed [][]byte, keyID int64) error {
+	last, ok := t.last[id]
+	if !ok {
+		var log string
+		err := t.row(`SELECT log, (SELECT coalesce(max(seq), 0) FROM entries WHERE board = boards.id) FROM boards WHERE id = ?`, id).Scan(&log, &last)
+		if errors.Is(err, sql.ErrNoRows) || err == nil && log == "" {
+			return board.ErrUnknown
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for i := range entries {
+		e := &entries[i]
+		if e.Seq != last+1 {
+			return fmt.Errorf("entry %d does not follow %d", e.Seq, last)
+		}
+		last++
+		if _, err := t.insert.ExecContext(context.Background(), id, int64(e.Seq), e.Doc, e.Epoch, e.Kind, e.Hash[:], e.Actor[:], e.Person, e.At.UnixMilli(), keyID, sealed[i]); err != nil {
+			return fmt.Errorf("entry %d: %w", e.Seq, err)
+		}
+	}
+	t.last[id] = last
+	return nil
+}
+
+func sealAll(k *sealer, id board.ID, entries []board.Entry) [][]byte {
+	out := make([][]byte, len(entries))
+	for i := range entries {
+		out[i] = k.seal(entries[i].Bytes, entryAAD(id, &entries[i]))
+	}
+	return out
+}
+
+// entryAAD names everything in a row but the bytes.
+func entryAAD(id board.ID, e *board.Entry) []byte {
+	b := make([]byte, 0, 256)
+	b = append(b, "lectern entry v1"...)
+	b = field(b, string(id))
+	b = binary.BigEndian.AppendUint64(b, e.Seq)
+	b = field(b, string(e.Doc))
+	b = binary.BigEndian.AppendUint32(b, e.Epoch)
+	b = append(b, byte(e.Kind))
+	b = append(b, e.Hash[:]...)
+	b = append(b, e.Actor[:]...)
+	b = field(b, string(e.Person))
+	return binary.BigEndian.AppendUint64(b, uint64(e.At.UnixMilli()))
+}
+
+// field appends a string with its length, so that neighbours cannot be shifted.
+func field(b []byte, s string) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(len(s)))
+	return append(b, s...)
+}

@@ -1,0 +1,138 @@
+// Package store keeps boards, sessions and spent tokens in one SQLite file. It owns durability: whoever is told "done" by it can be
+// shown to others, because fsync has returned. Content is encrypted with a key per board; bytes that do not verify are never served.
+// It refuses to open with another instance's key.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	_ "github.com/mattn/go-sqlite3" // driver "sqlite3"
+	"go.mau.fi/util/dbutil"
+
+	"github.com/educationpub/lectern/crdt/board"
+	"github.com/educationpub/lectern/server/checkpoint"
+	"github.com/educationpub/lectern/server/identity"
+)
+
+var (
+	_ board.Log            = (*Store)(nil)
+	_ checkpoint.Snapshots = (*Store)(nil)
+	_ identity.Store       = (*Store)(nil)
+)
+
+// ErrClosed is what every call answers after Close.
+var ErrClosed = errors.New("store: closed")
+
+//go:embed upgrades/*.sql
+var upgrades embed.FS
+
+// Options say where the database is and how it is kept.
+type Options struct {
+	// Path of the SQLite file, created with its folder if missing.
+	Path string
+	// KeyFile holds the 32 bytes of the instance key, created with mode 0600 if missing. Whoever has it and the database reads every board.
+	KeyFile string
+	// PlainAtRest creates new boards without encryption. Only for the test that proves that the scan for readable text finds some.
+	PlainAtRest bool
+	// UnsafeNoSync is SQLite's synchronous=OFF. Only for the test that proves that the check of the order of fsync and broadcast can fail.
+	UnsafeNoSync bool
+	Logger       *slog.Logger
+	// Committed is told of each transaction: how many requests shared it and how long BEGIN to COMMIT took. May be nil.
+	Committed func(requests int, took time.Duration)
+}
+
+// Store is safe for concurrent use. All writes go through one goroutine, reads through their own read-only connections.
+type Store struct {
+	// Immutable after Open.
+	opts  Options
+	log   *slog.Logger
+	read  *sql.DB
+	write *writer
+	vault *vault
+
+	keysMu sync.RWMutex
+	// Guarded by keysMu.
+	keys map[board.ID]*sealer
+}
+
+// Open opens or creates the database, brings its schema up to date and starts the writer. A key file that does not fit is ErrWrongKey.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if err := os.MkdirAll(filepath.Dir(o.Path), 0o700); err != nil {
+		return nil, fmt.Errorf("create folder of the database: %w", err)
+	}
+	sync := "FULL"
+	if o.UnsafeNoSync {
+		sync = "OFF"
+	}
+	wdb, err := sql.Open("sqlite3", dsn(o.Path, url.Values{
+		"_journal_mode": {"WAL"}, "_synchronous": {sync}, "_busy_timeout": {"5000"}, "_foreign_keys": {"on"}, "_secure_delete": {"on"},
+	}))
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	wdb.SetMaxOpenConns(1)
+	s, err := open(ctx, o, wdb)
+	if err != nil {
+		return nil, errors.Join(err, wdb.Close())
+	}
+	return s, nil
+}
+
+func open(ctx context.Context, o Options, wdb *sql.DB) (*Store, error) {
+	if err := upgrade(ctx, wdb); err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(o.Path, 0o600); err != nil {
+		return nil, fmt.Errorf("protect database: %w", err)
+	}
+	v, err := openVault(ctx, wdb, o.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	rdb, err := sql.Open("sqlite3", dsn(o.Path, url.Values{"mode": {"ro"}, "_query_only": {"true"}, "_busy_timeout": {"5000"}}))
+	if err != nil {
+		return nil, fmt.Errorf("open database for reading: %w", err)
+	}
+	rdb.SetMaxOpenConns(4)
+	rdb.SetMaxIdleConns(4)
+	w, err := newWriter(ctx, wdb, o.Logger, o.Committed)
+	if err != nil {
+		return nil, errors.Join(err, rdb.Close())
+	}
+	return &Store{opts: o, log: o.Logger, read: rdb, write: w, vault: v, keys: map[board.ID]*sealer{}}, nil
+}
+
+func upgrade(ctx context.Context, wdb *sql.DB) error {
+	db, err := dbutil.NewWithDB(wdb, "sqlite3")
+	if err != nil {
+		return fmt.Errorf("open database: %w", err)
+	}
+	db.Owner = "lectern"
+	db.UpgradeTable = dbutil.BuildUpgradeTable().WithFSPath(upgrades, "upgrades").Finish()
+	if err := db.Upgrade(ctx); err != nil {
+		return fmt.Errorf("bring the database's schema up to date: %w", err)
+	}
+	return nil
+}
+
+func dsn(path string, q url.Values) string {
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
+}
+
+// Close commits what is queued and closes the database.
+func (s *Store) Close() error {
+	return errors.Join(s.write.close(), s.read.Close())
+}
