@@ -270,7 +270,9 @@ func (h *Homeserver) NewUser(ctx context.Context, user, displayName string) (*Cl
 
 func (h *Homeserver) path(name string) string { return filepath.Join(h.options.Dir, name) }
 
-func (h *Homeserver) address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+func (h *Homeserver) address(port int) string {
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+}
 
 // pickPort answers the wanted port, or one that was free a moment ago.
 func pickPort(want int) (int, error) {
@@ -283,6 +285,18 @@ func pickPort(want int) (int, error) {
 	}
 	port := listener.Addr().(*net.TCPAddr).Port
 	return port, listener.Close()
+}
+
+// portFree tells whether a port on loopback can be bound now; 0 is no port.
+func portFree(port int) bool {
+	if port == 0 {
+		return false
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return false
+	}
+	return listener.Close() == nil
 }
 
 // identity is what makes a restarted homeserver the same one.

@@ -1,0 +1,112 @@
+package devstack
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// Room is what CreateClassroom makes.
+type Room struct {
+	Name      string
+	Topic     string
+	Companion string   // full id: invited, with the power level to write state; "" for none
+	Members   []string // full ids: invited
+	Plain     bool     // an unencrypted room
+}
+
+// CreateClassroom makes a private room as a client in a school does: end-to-end encrypted, state included (MSC4362), the creator
+// at 100, the companion at 50. `m.room.encrypted` is left out of the power levels' events on purpose: encrypted state is sent
+// under that type, and so needs state_default, while an encrypted message needs events_default.
+func (c *Client) CreateClassroom(ctx context.Context, r Room) (roomID string, err error) {
+	powers := map[string]any{
+		"users": map[string]any{c.UserID: 100}, "users_default": 0, "events_default": 0, "state_default": 50,
+		"invite": 50, "kick": 50, "ban": 50, "redact": 50,
+	}
+	invite := r.Members
+	if r.Companion != "" {
+		powers["users"].(map[string]any)[r.Companion] = 50
+		invite = append([]string{r.Companion}, r.Members...)
+	}
+	state := []map[string]any{}
+	if !r.Plain {
+		state = append(state, map[string]any{"type": "m.room.encryption", "state_key": "", "content": map[string]any{
+			"algorithm": "m.megolm.v1.aes-sha2", "io.element.msc4362.encrypt_state_events": true,
+		}})
+	}
+	return c.CreateRoom(ctx, map[string]any{
+		"preset": "private_chat", "name": r.Name, "topic": r.Topic, "invite": invite,
+		"power_level_content_override": powers, "initial_state": state,
+	})
+}
+
+// Widget is one of Lectern's widgets in a room.
+type Widget struct {
+	ID    string `json:"id"`
+	Kind  string `json:"kind"`
+	Title string `json:"title"`
+	Board string `json:"board"`
+	URL   string `json:"url"` // with Element's template variables in it
+}
+
+// NewWidget mints a widget of a kind ("whiteboard") with a new board. base is Lectern's own URL, without a slash at the end.
+func NewWidget(base, kind, title string) Widget {
+	w := Widget{ID: "lectern-" + strings.ToLower(rand.Text()[:10]), Kind: kind, Title: title, Board: newBoardID()}
+	w.URL = w.urlAt(base)
+	return w
+}
+
+// urlAt names the page at this base. Only theme and language are asked of the client: who somebody is never comes from a URL.
+func (w Widget) urlAt(base string) string {
+	return base + "/widgets/" + w.Kind +
+		"?theme=$org.matrix.msc2873.client_theme&lang=$org.matrix.msc2873.client_language"
+}
+
+// AddWidget puts a widget into a room or changes it there. Element lists only this event type.
+func (c *Client) AddWidget(ctx context.Context, room string, w Widget) error {
+	_, err := c.SendState(ctx, room, "im.vector.modular.widgets", w.ID, map[string]any{
+		"id": w.ID, "creatorUserId": c.UserID, "type": "m.custom", "name": w.Title, "url": w.URL,
+		"data": map[string]any{"board": w.Board, "kind": w.Kind, "title": ""},
+	})
+	return err
+}
+
+// RemoveWidget takes a widget out of a room.
+func (c *Client) RemoveWidget(ctx context.Context, room, widgetID string) error {
+	_, err := c.SendState(ctx, room, "im.vector.modular.widgets", widgetID, map[string]any{})
+	return err
+}
+
+// ShowOnTop opens widgets above the timeline for everybody (at most three).
+func (c *Client) ShowOnTop(ctx context.Context, room string, widgets ...Widget) error {
+	layout := map[string]any{}
+	for i, w := range widgets {
+		layout[w.ID] = map[string]any{"container": "top", "index": i, "width": 100 / len(widgets), "height": 60}
+	}
+	_, err := c.SendState(ctx, room, "io.element.widgets.layout", "", map[string]any{"widgets": layout})
+	return err
+}
+
+// newBoardID mints 128 random bits in lower-case base32 (26 characters), as a browser would that adds a widget.
+func newBoardID() string { return strings.ToLower(rand.Text()) }
+
+// joinAll lets invited people of one homeserver join.
+func joinAll(ctx context.Context, room string, people ...*Client) error {
+	for _, p := range people {
+		if err := p.Join(ctx, room); err != nil {
+			return fmt.Errorf("join as %s: %w", p.UserID, err)
+		}
+	}
+	return nil
+}
+
+// UploadMedia stores bytes in the homeserver's media repository and answers their mxc: URI.
+func (c *Client) UploadMedia(ctx context.Context, data []byte) (string, error) {
+	var out struct {
+		URI string `json:"content_uri"`
+	}
+	err := c.Do(ctx, http.MethodPost, "/_matrix/media/v3/upload", data, &out)
+	return out.URI, err
+}
