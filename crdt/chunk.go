@@ -39,3 +39,18 @@ func checkFrame(chunk []byte, kind byte) error {
 	}
 	return nil
 }
+
+// dependencies reads the list that a change's body begins with. The frame has been checked.
+func dependencies(chunk []byte) ([]Hash, error) {
+	_, n := binary.Uvarint(chunk[9:])
+	body := chunk[9+n:]
+	count, n := binary.Uvarint(body)
+	if n <= 0 || count > uint64(len(body)-n)/32 {
+		return nil, ErrFrame
+	}
+	deps := make([]Hash, count)
+	for i := range deps {
+		deps[i] = Hash(body[n+32*i:])
+	}
+	return deps, nil
+}

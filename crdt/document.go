@@ -23,11 +23,18 @@ type Hash = [32]byte
 var (
 	// ErrDocument: the bytes are not one Automerge document that this engine loads.
 	ErrDocument = errors.New("crdt: not a loadable document")
-	// ErrMissing: a change was not taken in, because something it depends on is not there or the engine refused it silently.
-	ErrMissing = errors.New("crdt: change was not taken in")
 	// ErrValue: a value of a kind that no document of ours holds.
 	ErrValue = errors.New("crdt: unknown kind of value")
 )
+
+// MissingError says which changes are not in the document after Apply: what they depend on is not there, or the engine passed over them.
+type MissingError struct {
+	Indexes []int // ascending, into the argument of Apply
+}
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("crdt: %d changes were not taken in, the first is number %d", len(e.Indexes), e.Indexes[0])
+}
 
 // Document is one Automerge document. It is not safe for concurrent use.
 type Document struct {
@@ -51,30 +58,81 @@ func Load(document []byte) (*Document, error) {
 }
 
 // Apply takes in change chunks (type 1) in any order, all at once. Changes that are there already do nothing. When it fails the document may
-// hold some of the changes: drop it. ErrMissing is wrapped with the index of the first change that is not in the document afterwards.
+// hold some of the changes: drop it. *MissingError names those that did not get in; ErrFrame is what is no change chunk at all.
 func (d *Document) Apply(changes [][]byte) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	hashes := make([]Hash, len(changes))
-	for i, c := range changes {
-		h, err := HashChange(c)
-		if err != nil {
-			return fmt.Errorf("change %d: %w", i, err)
-		}
-		hashes[i] = h
+	hashes, missing, err := d.unattached(changes)
+	if err != nil {
+		return err
 	}
-	// automerge-go can make a Change only out of a whole document, so the chunks go in as one stream. This path ignores what it cannot
-	// read and queues what it cannot attach: therefore the look for every hash afterwards.
+	if len(missing) > 0 {
+		return &MissingError{Indexes: missing}
+	}
+	// automerge-go can make a Change only out of a whole document, so the chunks go in as one stream. This path passes over what it cannot
+	// read: therefore the look for every hash afterwards.
 	if err := d.doc.LoadIncremental(slices.Concat(changes...)); err != nil {
 		return fmt.Errorf("apply %d changes: %w", len(changes), err)
 	}
 	for i, h := range hashes {
 		if _, err := d.doc.Change(h); err != nil {
-			return fmt.Errorf("change %d: %w", i, ErrMissing)
+			missing = append(missing, i)
 		}
 	}
+	if len(missing) > 0 {
+		return &MissingError{Indexes: missing}
+	}
 	return nil
+}
+
+// unattached returns the hash of every change and the indexes of those that lack a dependency, directly or through another of the changes.
+// The engine itself would queue them without a word, or, in an empty document, refuse all.
+func (d *Document) unattached(changes [][]byte) (hashes []Hash, missing []int, err error) {
+	hashes = make([]Hash, len(changes))
+	deps := make([][]Hash, len(changes))
+	waiting := make(map[Hash][]int) // by a dependency among the changes that is not yet known to attach
+	given := make(map[Hash]int, len(changes))
+	for i, c := range changes {
+		if hashes[i], err = HashChange(c); err != nil {
+			return nil, nil, fmt.Errorf("change %d: %w", i, err)
+		}
+		if deps[i], err = dependencies(c); err != nil {
+			return nil, nil, fmt.Errorf("change %d: %w", i, err)
+		}
+		given[hashes[i]] = i
+	}
+	open := make([]int, len(changes)) // dependencies still to come
+	var ready []Hash
+	for i := range changes {
+		for _, h := range deps[i] {
+			if _, ok := given[h]; ok {
+				waiting[h] = append(waiting[h], i)
+				open[i]++
+			} else if _, err := d.doc.Change(h); err != nil {
+				open[i] = len(changes) + 1 // never
+			}
+		}
+		if open[i] == 0 {
+			ready = append(ready, hashes[i])
+		}
+	}
+	for len(ready) > 0 {
+		h := ready[0]
+		ready = ready[1:]
+		for _, i := range waiting[h] {
+			if open[i]--; open[i] == 0 {
+				ready = append(ready, hashes[i])
+			}
+		}
+		delete(waiting, h)
+	}
+	for i := range changes {
+		if open[i] > 0 {
+			missing = append(missing, i)
+		}
+	}
+	return hashes, missing, nil
 }
 
 // Save returns the document with its whole history as one chunk.

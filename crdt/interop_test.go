@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	automerge "github.com/automerge/automerge-go"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -76,14 +75,13 @@ func TestInterop(t *testing.T) {
 // nativeDocument is a page written by the Go engine alone.
 func nativeDocument(t *testing.T) []byte {
 	t.Helper()
-	d := automerge.New()
-	if err := d.Path("elements", "e1").Set(map[string]any{
-		"x": 1.5, "y": int64(-3), "type": "text", "points": []byte{1, 2, 255}, "isDeleted": false, "link": nil,
-		"originalText": automerge.NewText("from Go: ü😀"),
-	}); err != nil {
+	d := New()
+	if _, err := d.Author([16]byte{1}, Edit{Path: []string{"elements"}, Value: map[string]any{}}, Edit{Path: []string{"elements", "e1"}, Value: map[string]any{
+		"x": 1.5, "y": int64(-3), "type": "text", "points": []byte{1, 2, 255}, "isDeleted": false, "link": nil, "originalText": Text("from Go: ü😀"),
+	}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.Commit("", automerge.CommitOptions{Time: &time.Time{}}); err != nil {
+	if _, err := d.Author([16]byte{2}, Edit{Path: []string{"elements", "e1", "x"}, Value: int64(4)}, Edit{Path: []string{"elements", "e1", "link"}, Delete: true}); err != nil {
 		t.Fatal(err)
 	}
 	return d.Save()
