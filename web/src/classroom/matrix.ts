@@ -1,0 +1,293 @@
+/** The Matrix side of the page: one client with its crypto, seen by the UI as snapshots. Loaded only after sign-in (matrix-js-sdk and its wasm are large). */
+import {
+  ClientEvent,
+  createClient,
+  HttpApiEvent,
+  RoomEvent,
+  RoomMemberEvent,
+  RoomStateEvent,
+  SyncState,
+  type MatrixClient,
+  type MatrixEvent,
+  type Room,
+} from "matrix-js-sdk";
+import { logger } from "matrix-js-sdk/lib/logger";
+import type { Session } from "./account";
+import { serverOf } from "./config";
+import { reasonOf } from "./reason";
+import { powerOf, roleOf, type Powers, type Role } from "./roles";
+import { WIDGET_EVENT_TYPES, widgetsFromEvents, type RoomWidget } from "./widgets";
+
+export interface RoomSummary {
+  readonly id: string;
+  readonly name: string;
+  readonly membership: "join" | "invite";
+  readonly encrypted: boolean;
+  /** Display name of who invited us; "" if unknown or joined. */
+  readonly inviter: string;
+  readonly hasWidgets: boolean;
+}
+
+export interface MemberView {
+  readonly userId: string;
+  readonly name: string;
+  readonly membership: "join" | "invite";
+  readonly role: Role;
+  /** Server name of people of other homeservers, else "". */
+  readonly external: string;
+}
+
+export interface RoomDetail {
+  readonly summary: RoomSummary;
+  readonly widgets: readonly RoomWidget[];
+  readonly members: readonly MemberView[];
+}
+
+export interface Snapshot {
+  readonly sync: "starting" | "live" | "reconnecting";
+  readonly rooms: readonly RoomSummary[];
+  /** Rises with every change: details are cached by it. */
+  readonly version: number;
+  /** True once the homeserver has ended this session. */
+  readonly ended: boolean;
+}
+
+export type StartStage = "crypto" | "rooms";
+
+/** Thrown by `start`; nothing is running afterwards. */
+export class StartError extends Error {
+  constructor(
+    readonly stage: StartStage,
+    readonly detail: string,
+  ) {
+    super(`${stage}: ${detail}`);
+  }
+}
+
+// The SDK logs every request and key operation; a school's shared computer does not need that in its console.
+// (It is a loglevel logger; its published type leaves that out. `false`: do not write the level into localStorage.)
+(logger as unknown as { setLevel(level: string, persist: boolean): void }).setLevel("warn", false);
+
+const FIRST_SYNC_TRIES = 3;
+
+export class Classroom {
+  private snap: Snapshot = { sync: "starting", rooms: [], version: 0, ended: false };
+  private readonly listeners = new Set<() => void>();
+  private readonly details = new Map<string, { version: number; detail: RoomDetail | null }>();
+  private pending = false;
+  private closed = false;
+
+  private constructor(
+    readonly client: MatrixClient,
+    readonly session: Session,
+  ) {}
+
+  /** Starts crypto and sync; resolves when the rooms are there. Throws StartError. */
+  static async start(session: Session, onStage: (stage: StartStage) => void): Promise<Classroom> {
+    const client = createClient({
+      baseUrl: session.homeserver,
+      userId: session.userId,
+      deviceId: session.deviceId,
+      accessToken: session.accessToken,
+      timelineSupport: true,
+    });
+    onStage("crypto");
+    try {
+      await client.initRustCrypto();
+    } catch (err) {
+      client.stopClient();
+      throw new StartError("crypto", reasonOf(err));
+    }
+    const classroom = new Classroom(client, session);
+    classroom.listen();
+    onStage("rooms");
+    const ready = classroom.firstSync();
+    try {
+      await client.startClient({ initialSyncLimit: 20, lazyLoadMembers: false, pollTimeout: 20_000 });
+      await ready;
+    } catch (err) {
+      classroom.close();
+      if (err instanceof StartError) throw err;
+      throw new StartError("rooms", reasonOf(err));
+    }
+    classroom.recompute();
+    return classroom;
+  }
+
+  readonly get = (): Snapshot => this.snap;
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+
+  /** One room with its people and widgets; null if we are not in it. The same object until something changes. */
+  detail(roomId: string): RoomDetail | null {
+    const cached = this.details.get(roomId);
+    if (cached?.version === this.snap.version) return cached.detail;
+    const room = this.client.getRoom(roomId);
+    const summary = room && summaryOf(room);
+    const detail = room && summary?.membership === "join" ? { summary, widgets: widgetsOf(room), members: this.membersOf(room) } : null;
+    this.details.set(roomId, { version: this.snap.version, detail });
+    return detail;
+  }
+
+  displayName(roomId?: string): string {
+    const { userId } = this.session;
+    const member = roomId ? this.client.getRoom(roomId)?.getMember(userId) : null;
+    return member?.rawDisplayName ?? this.client.getUser(userId)?.displayName ?? userId;
+  }
+
+  async join(roomId: string): Promise<void> {
+    const inviter = this.client.getRoom(roomId)?.getDMInviter() ?? this.inviterOf(roomId);
+    const via = [serverOf(roomId), serverOf(inviter ?? "")].filter((s) => s !== "");
+    await this.client.joinRoom(roomId, { viaServers: [...new Set(via)] });
+  }
+
+  async leave(roomId: string): Promise<void> {
+    await this.client.leave(roomId);
+  }
+
+  /** Stops everything. The session stays valid on the homeserver. */
+  close(): void {
+    this.closed = true;
+    this.client.stopClient();
+    this.client.removeAllListeners();
+  }
+
+  private inviterOf(roomId: string): string | undefined {
+    return this.client.getRoom(roomId)?.getMember(this.session.userId)?.events.member?.getSender();
+  }
+
+  private firstSync(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let failures = 0;
+      this.client.on(ClientEvent.Sync, (state, _before, data) => {
+        if (state === SyncState.Prepared || state === SyncState.Syncing) resolve();
+        // The SDK itself goes on trying for ever; a person wants to know after the third time.
+        if (state === SyncState.Error && ++failures >= FIRST_SYNC_TRIES) reject(new StartError("rooms", reasonOf(data?.error)));
+        if (state === SyncState.Stopped) reject(new StartError("rooms", "stopped"));
+      });
+      this.client.on(HttpApiEvent.SessionLoggedOut, () => resolve());
+    });
+  }
+
+  private listen(): void {
+    const c = this.client;
+    c.on(ClientEvent.Sync, (state) => {
+      const sync = state === SyncState.Prepared || state === SyncState.Syncing ? "live" : this.snap.sync === "starting" ? "starting" : "reconnecting";
+      if (sync !== this.snap.sync) this.publish({ ...this.snap, sync });
+    });
+    c.on(HttpApiEvent.SessionLoggedOut, () => this.publish({ ...this.snap, ended: true }));
+    const later = (): void => this.schedule();
+    c.on(ClientEvent.Room, later);
+    c.on(ClientEvent.DeleteRoom, later);
+    c.on(RoomEvent.MyMembership, later);
+    c.on(RoomEvent.Name, later);
+    c.on(RoomStateEvent.Events, later);
+    c.on(RoomMemberEvent.Membership, later);
+    c.on(RoomMemberEvent.Name, later);
+  }
+
+  /** Many events arrive in one turn of the sync loop: one recomputation for all of them. */
+  private schedule(): void {
+    if (this.pending || this.closed) return;
+    this.pending = true;
+    setTimeout(() => {
+      this.pending = false;
+      if (!this.closed) this.recompute();
+    }, 30);
+  }
+
+  private recompute(): void {
+    const rooms = this.client
+      .getRooms()
+      .map(summaryOf)
+      .filter((r) => r !== null)
+      .sort((a, b) => a.name.localeCompare(b.name) || a.id.localeCompare(b.id));
+    this.publish({ ...this.snap, rooms, version: this.snap.version + 1 });
+  }
+
+  private publish(next: Snapshot): void {
+    this.snap = next;
+    for (const l of this.listeners) l();
+  }
+
+  private membersOf(room: Room): MemberView[] {
+    const powers = powersOf(room);
+    const home = serverOf(this.session.userId);
+    return room
+      .getMembers()
+      .filter((m) => m.membership === "join" || m.membership === "invite")
+      .map((m) => {
+        const server = serverOf(m.userId);
+        return {
+          view: {
+            userId: m.userId,
+            name: m.rawDisplayName || m.userId,
+            membership: m.membership === "invite" ? ("invite" as const) : ("join" as const),
+            role: roleOf(powers, m.userId),
+            external: server === home ? "" : server,
+          },
+          power: powerOf(powers, m.userId),
+        };
+      })
+      .sort((a, b) => (a.power === b.power ? a.view.name.localeCompare(b.view.name) : b.power > a.power ? 1 : -1))
+      .map((m) => m.view);
+  }
+}
+
+/** Removes what the SDK keeps in this browser: crypto keys and their store. */
+export async function clearCrypto(): Promise<void> {
+  await Promise.all(
+    ["matrix-js-sdk::matrix-sdk-crypto", "matrix-js-sdk::matrix-sdk-crypto-meta"].map(
+      (name) =>
+        new Promise<void>((resolve) => {
+          const request = indexedDB.deleteDatabase(name);
+          request.onsuccess = request.onerror = request.onblocked = () => resolve();
+        }),
+    ),
+  );
+}
+
+export function stateEvents(room: Room, type: string): MatrixEvent[] {
+  return room.currentState.getStateEvents(type);
+}
+
+function powersOf(room: Room): Powers {
+  const create = room.currentState.getStateEvents("m.room.create", "");
+  return {
+    powerLevels: room.currentState.getStateEvents("m.room.power_levels", "")?.getContent(),
+    create: create ? { sender: create.getSender() ?? "", content: create.getContent() } : undefined,
+  };
+}
+
+function widgetsOf(room: Room): RoomWidget[] {
+  return widgetsFromEvents(
+    WIDGET_EVENT_TYPES.flatMap((type) =>
+      stateEvents(room, type).map((ev) => ({
+        type,
+        stateKey: ev.getStateKey() ?? "",
+        eventId: ev.getId() ?? "",
+        sender: ev.getSender() ?? "",
+        roomId: room.roomId,
+        content: ev.getContent(),
+      })),
+    ),
+  );
+}
+
+function summaryOf(room: Room): RoomSummary | null {
+  const membership = room.getMyMembership();
+  if (membership !== "join" && membership !== "invite") return null;
+  const me = room.getMember(room.myUserId)?.events.member;
+  const by = membership === "invite" ? (me?.getSender() ?? "") : "";
+  return {
+    id: room.roomId,
+    name: room.name,
+    membership,
+    encrypted: room.currentState.getStateEvents("m.room.encryption", "") !== null,
+    inviter: by === "" ? "" : (room.getMember(by)?.rawDisplayName ?? by),
+    hasWidgets: widgetsOf(room).length > 0,
+  };
+}

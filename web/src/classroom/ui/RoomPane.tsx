@@ -1,0 +1,85 @@
+import { useRef, useState, type KeyboardEvent } from "react";
+import type { Grants } from "../grants";
+import type { Classroom, RoomDetail } from "../matrix";
+import { useApp, useT } from "./context";
+import { Members } from "./Members";
+import { Icon, Notice } from "./parts";
+import { WidgetTile } from "./WidgetTile";
+
+interface Props {
+  readonly classroom: Classroom;
+  readonly grants: Grants;
+  readonly detail: RoomDetail;
+  readonly onBack: () => void;
+  readonly onNavigate: (roomId: string) => void;
+}
+
+const PEOPLE = "people";
+
+export function RoomPane({ classroom, grants, detail, onBack, onNavigate }: Props) {
+  const app = useApp();
+  const t = useT();
+  const { summary, widgets, members } = detail;
+  const [people, setPeople] = useState(() => app.memory.get(PEOPLE) !== "hidden" && window.innerWidth >= 1100);
+  const [chosen, setChosen] = useState<string | null>(null);
+  const active = widgets.find((w) => w.id === chosen) ?? widgets[0];
+  // Tiles stay once opened, so that switching tabs does not reload a board. Owned by this component, grows by at most the room's widgets.
+  const opened = useRef(new Set<string>());
+  if (active) opened.current.add(active.id);
+  const tabs = useRef<HTMLDivElement>(null);
+  const present = members.filter((m) => m.membership === "join").length;
+  const count = present === 1 ? t("members.countOne") : t("members.count", { count: present });
+
+  function togglePeople(): void {
+    app.memory.set(PEOPLE, people ? "hidden" : "shown");
+    setPeople(!people);
+  }
+
+  function tabKey(ev: KeyboardEvent): void {
+    const rtl = getComputedStyle(ev.currentTarget).direction === "rtl";
+    const step = ev.key === "ArrowRight" ? 1 : ev.key === "ArrowLeft" ? -1 : 0;
+    if (step === 0 || !active) return;
+    const at = widgets.indexOf(active);
+    const next = widgets[(at + (rtl ? -step : step) + widgets.length) % widgets.length];
+    if (!next) return;
+    setChosen(next.id);
+    tabs.current?.querySelector<HTMLElement>(`[data-tab="${CSS.escape(next.id)}"]`)?.focus();
+  }
+
+  return (
+    <div className="room-pane" data-people={people ? "shown" : "hidden"}>
+      <header className="room-head">
+        <button className="icon-button only-narrow" aria-label={t("rooms.back")} onClick={onBack}><Icon name="back" flip /></button>
+        <h1 className="ellipsis">{summary.name}</h1>
+        <span className={summary.encrypted ? "chip" : "chip warn"} title={summary.encrypted ? t("rooms.encryptedHint") : t("rooms.unencryptedHint")}>
+          <Icon name={summary.encrypted ? "lock" : "unlock"} />
+          <span className="chip-text">{summary.encrypted ? t("rooms.encrypted") : t("rooms.unencrypted")}</span>
+        </span>
+        <span className="grow" />
+        <button className="button quiet" aria-expanded={people} aria-controls="people" aria-label={`${people ? t("members.hide") : t("members.show")}, ${count}`} data-testid="toggle-people" onClick={togglePeople}>
+          <Icon name="people" /> <span>{present}</span>
+        </button>
+      </header>
+      <div className="room-body">
+        <div className="stage">
+          {widgets.length > 1 && (
+            <div className="tabs" role="tablist" aria-label={t("widget.tabs")} ref={tabs} onKeyDown={tabKey}>
+              {widgets.map((w) => (
+                <button key={w.id} role="tab" data-tab={w.id} aria-selected={w === active} tabIndex={w === active ? 0 : -1} onClick={() => setChosen(w.id)}>{w.name}</button>
+              ))}
+            </div>
+          )}
+          {widgets.length === 0 && <Notice title={t("widget.none")}><p>{t("widget.noneHint")}</p></Notice>}
+          {widgets
+            .filter((w) => w === active || opened.current.has(w.id))
+            .map((w) => (
+              <div key={w.id} className="tile" hidden={w !== active}>
+                <WidgetTile classroom={classroom} grants={grants} widget={w} addedBy={members.find((m) => m.userId === w.sender)?.name ?? w.sender} onNavigate={onNavigate} />
+              </div>
+            ))}
+        </div>
+        <Members members={members} me={classroom.session.userId} count={count} hidden={!people} onClose={togglePeople} />
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,74 @@
+import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
+import type { Grants } from "../grants";
+import type { Classroom } from "../matrix";
+import { AccountMenu } from "./AccountMenu";
+import { useApp, useT } from "./context";
+import { Notice } from "./parts";
+import { PromptDialog } from "./PromptDialog";
+import { RoomList } from "./RoomList";
+import { RoomPane } from "./RoomPane";
+
+const LAST_ROOM = "room";
+
+/** The signed-in page: rooms at the start, the chosen room beside them (below 800 px: one or the other). */
+export default function Workspace({ classroom, grants }: { readonly classroom: Classroom; readonly grants: Grants }) {
+  const app = useApp();
+  const t = useT();
+  const snap = useSyncExternalStore(classroom.subscribe, classroom.get);
+  const prompt = useSyncExternalStore(app.prompts.subscribe, app.prompts.current);
+  const joined = useMemo(() => snap.rooms.filter((r) => r.membership === "join"), [snap.rooms]);
+  const [chosen, setChosen] = useState<string | null>(() => app.memory.get(LAST_ROOM));
+  // With a single room there is nothing to choose.
+  const roomId = chosen ?? (joined.length === 1 ? (joined[0]?.id ?? null) : null);
+  const [showList, setShowList] = useState(roomId === null);
+  const detail = roomId === null ? null : classroom.detail(roomId);
+
+  useEffect(() => {
+    document.title = detail ? `${detail.summary.name} · ${t("app.name")}` : t("app.name");
+  }, [detail, t]);
+
+  // A diagnostic hook for tests, in development only (docs/SPEC.md CL14).
+  useEffect(() => {
+    if (app.config.demoUsers.length === 0) return;
+    const holder = window as unknown as { __classroom?: Classroom };
+    holder.__classroom = classroom;
+    return () => {
+      delete holder.__classroom;
+    };
+  }, [app, classroom]);
+
+  function choose(id: string): void {
+    app.memory.set(LAST_ROOM, id);
+    setChosen(id);
+    setShowList(false);
+  }
+
+  return (
+    <div className="workspace" data-show={showList || roomId === null ? "list" : "room"} data-sync={snap.sync}>
+      <header className="topbar">
+        <span className="wordmark">{t("app.name")}</span>
+        <span className="grow" />
+        <span role="status" className={`sync sync-${snap.sync}`} title={snap.sync === "reconnecting" ? t("sync.reconnectingHint") : undefined}>
+          <span className="dot" aria-hidden="true" />
+          <span className="sync-text">{t(`sync.${snap.sync}`)}</span>
+        </span>
+        <AccountMenu classroom={classroom} grants={grants} />
+      </header>
+      <RoomList classroom={classroom} rooms={snap.rooms} selected={roomId} onSelect={choose} />
+      <main className="room" id="room">
+        {snap.sync === "reconnecting" && <p className="banner">{t("sync.reconnectingHint")}</p>}
+        {detail ? (
+          <RoomPane key={detail.summary.id} classroom={classroom} grants={grants} detail={detail} onBack={() => setShowList(true)} onNavigate={choose} />
+        ) : roomId === null ? (
+          <Notice title={t("rooms.pick")}><p>{t("rooms.pickHint")}</p></Notice>
+        ) : (
+          <Notice title={t("rooms.gone")} live>
+            <p>{t("rooms.goneHint")}</p>
+            <button className="button" onClick={() => { app.memory.remove(LAST_ROOM); setChosen(null); setShowList(true); }}>{t("rooms.back")}</button>
+          </Notice>
+        )}
+      </main>
+      {prompt && <PromptDialog key={prompt.id} prompt={prompt} userId={classroom.session.userId} />}
+    </div>
+  );
+}

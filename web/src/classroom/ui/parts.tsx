@@ -1,0 +1,78 @@
+/** Small pieces that everything else uses. */
+import { useEffect, useId, useRef, type ReactNode } from "react";
+
+const COLOURS = 6;
+
+/** Initials on a colour that stays the same for the same person. Decorative: the name stands beside it. */
+export function Avatar({ name, id, square = false }: { readonly name: string; readonly id: string; readonly square?: boolean }) {
+  const letters = [...name.replace(/^[@#!]/, "").trim()];
+  let hash = 0;
+  for (const ch of id) hash = (hash * 31 + (ch.codePointAt(0) ?? 0)) >>> 0;
+  return (
+    <span className={`avatar avatar-${hash % COLOURS}${square ? " avatar-square" : ""}`} aria-hidden="true">
+      {(letters[0] ?? "?").toUpperCase()}
+    </span>
+  );
+}
+
+export function Spinner() {
+  return <span className="spinner" aria-hidden="true" />;
+}
+
+const PATHS = {
+  people: "M9 11a4 4 0 1 0 0-8 4 4 0 0 0 0 8Zm0 2c-3.9 0-7 2.2-7 5v1h14v-1c0-2.8-3.1-5-7-5Zm7.5-2a3.5 3.5 0 0 0 0-7 6 6 0 0 1 0 7Zm1.3 2.2c1.4 1.2 2.2 2.9 2.2 4.8v1h2v-1c0-2.3-1.7-4.2-4.2-4.8Z",
+  lock: "M7 10V7a5 5 0 0 1 10 0v3h1a1 1 0 0 1 1 1v9a1 1 0 0 1-1 1H6a1 1 0 0 1-1-1v-9a1 1 0 0 1 1-1h1Zm2 0h6V7a3 3 0 0 0-6 0v3Z",
+  unlock: "M9 10h9a1 1 0 0 1 1 1v9a1 1 0 0 1-1 1H6a1 1 0 0 1-1-1v-9a1 1 0 0 1 1-1h1V7a5 5 0 0 1 9.6-2l-1.8.8A3 3 0 0 0 9 7v3Z",
+  back: "m14 5 1.4 1.4L9.8 12l5.6 5.6L14 19l-7-7 7-7Z",
+  board: "M4 4h16a1 1 0 0 1 1 1v11a1 1 0 0 1-1 1h-5l2 4h-2.2l-2-4h-1.6l-2 4H7l2-4H4a1 1 0 0 1-1-1V5a1 1 0 0 1 1-1Zm1 2v9h14V6H5Zm2 6.5 3-4 2.2 2.6L14.5 8l2.5 4.5H7Z",
+  globe: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18Zm6.3 8h-2.4a13 13 0 0 0-1.4-4.9A7 7 0 0 1 18.3 11ZM12 5.1c.8 1.1 1.7 3.1 1.9 5.9h-3.8c.2-2.8 1.1-4.8 1.9-5.9ZM9.5 6.1A13 13 0 0 0 8.1 11H5.7a7 7 0 0 1 3.8-4.9ZM5.7 13h2.4c.2 1.9.7 3.6 1.4 4.9A7 7 0 0 1 5.7 13Zm6.3 5.9c-.8-1.1-1.7-3.1-1.9-5.9h3.8c-.2 2.8-1.1 4.8-1.9 5.9Zm2.5-1c.7-1.3 1.2-3 1.4-4.9h2.4a7 7 0 0 1-3.8 4.9Z",
+} as const;
+
+export function Icon({ name, flip = false }: { readonly name: keyof typeof PATHS; readonly flip?: boolean }) {
+  return (
+    <svg className={flip ? "icon icon-flip" : "icon"} viewBox="0 0 24 24" width="20" height="20" aria-hidden="true" focusable="false">
+      <path d={PATHS[name]} fill="currentColor" fillRule="evenodd" />
+    </svg>
+  );
+}
+
+/** A question that must be answered. The browser's own modal dialog: focus stays inside, the rest is inert, Escape is `onCancel`. */
+export function Dialog({ title, onCancel, children, testId }: { readonly title: string; readonly onCancel: () => void; readonly children: ReactNode; readonly testId: string }) {
+  const ref = useRef<HTMLDialogElement>(null);
+  const id = useId();
+  useEffect(() => {
+    const dialog = ref.current;
+    const before = document.activeElement;
+    dialog?.showModal();
+    return () => {
+      dialog?.close();
+      if (before instanceof HTMLElement && before.isConnected) before.focus();
+    };
+  }, []);
+  return (
+    <dialog
+      ref={ref}
+      className="dialog"
+      aria-labelledby={id}
+      data-testid={testId}
+      onCancel={(ev) => {
+        ev.preventDefault();
+        onCancel();
+      }}
+    >
+      <h2 id={id}>{title}</h2>
+      {children}
+    </dialog>
+  );
+}
+
+/** A quiet page-sized message with an optional action. */
+export function Notice({ title, children, busy = false, live = false }: { readonly title: string; readonly children?: ReactNode; readonly busy?: boolean; readonly live?: boolean }) {
+  return (
+    <div className="notice" role={live ? "status" : undefined}>
+      {busy && <Spinner />}
+      <h2>{title}</h2>
+      {children}
+    </div>
+  );
+}
