@@ -66,7 +66,7 @@ export class StartError extends Error {
 
 // The SDK logs every request and key operation; a school's shared computer does not need that in its console.
 // (It is a loglevel logger; its published type leaves that out. `false`: do not write the level into localStorage.)
-(logger as unknown as { setLevel(level: string, persist: boolean): void }).setLevel("warn", false);
+(logger as unknown as { setLevel(level: string, persist: boolean): void }).setLevel("error", false);
 
 const FIRST_SYNC_TRIES = 3;
 
