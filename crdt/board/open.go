@@ -1,0 +1,151 @@
+package board
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/educationpub/lectern/crdt/change"
+)
+
+const (
+	// openTimeout bounds reading and restoring a board; the homeserver may be slow.
+	openTimeout = 60 * time.Second
+	readEntries = 1024
+	readBytes   = 1 << 20
+)
+
+// load opens a board: from the store, else from its room, else as a new board with one page. It runs on the hub's goroutine for this board.
+func (h *Hub) load(ctx context.Context, id ID, room, kind string) (*Board, error) {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	meta, err := h.cfg.Log.Open(ctx, id)
+	if errors.Is(err, ErrUnknown) {
+		meta, err = h.create(ctx, id, room, kind)
+	}
+	if err != nil {
+		return nil, refusal(err, "open board %s: %w", id, err)
+	}
+	if meta.Room != room || meta.Kind != kind {
+		return nil, ErrElsewhere.Because("board %s belongs to room %s (%s)", id, meta.Room, meta.Kind)
+	}
+	actors, err := h.cfg.Log.Actors(ctx, id)
+	if err != nil {
+		return nil, refusal(err, "open board %s: %w", id, err)
+	}
+	b, err := newBoard(h, meta, actors)
+	if err != nil {
+		return nil, ErrDamaged.Because("board %s: %w", id, err)
+	}
+	for after := uint64(0); after < meta.Seq; {
+		entries, err := h.cfg.Log.Read(ctx, id, after, readEntries, readBytes)
+		if err != nil {
+			return nil, refusal(err, "open board %s: %w", id, err)
+		}
+		if len(entries) == 0 {
+			return nil, ErrDamaged.Because("board %s ends at %d instead of %d", id, after, meta.Seq)
+		}
+		if err := replay(b.pages, entries); err != nil {
+			return nil, ErrDamaged.Because("board %s: %w", id, err)
+		}
+		after = entries[len(entries)-1].Seq
+	}
+	return b, nil
+}
+
+// create makes a board that the store does not know. What is in the room is checked by the same rules as live changes before it is stored.
+func (h *Hub) create(ctx context.Context, id ID, room, kind string) (Meta, error) {
+	m := Meta{ID: id, Room: room, Kind: kind, Log: randomName()}
+	var r *Restored
+	if h.cfg.Checkpoints != nil {
+		var err error
+		if r, err = h.cfg.Checkpoints.Restore(ctx, room, kind, id); err != nil {
+			return Meta{}, err
+		}
+	}
+	if r == nil {
+		m.Docs = []DocInfo{{ID: DocID(strings.ToLower(ulid.Make().String()))}}
+		h.log.Info("new board", "board", id, "room", room)
+		return m, h.cfg.Log.Create(ctx, m, nil, nil)
+	}
+	m.Docs = r.Docs
+	pages, err := newPages(kind, r.Docs)
+	if err == nil {
+		err = replay(pages, r.Entries)
+	}
+	if err != nil {
+		return Meta{}, ErrDamaged.Because("restore board %s: %w", id, err)
+	}
+	m.Seq = uint64(len(r.Entries))
+	h.log.Warn("board restored from its room", "board", id, "room", room, "seq", m.Seq, "saved_at", r.SavedAt)
+	return m, h.cfg.Log.Create(ctx, m, r.Entries, r.Actors)
+}
+
+var errHash = errors.New("the bytes have another hash")
+
+func entryError(e *Entry, err error) error {
+	return fmt.Errorf("entry %d of %s: %w", e.Seq, e.Doc, err)
+}
+
+// replay applies stored entries, judging them as live ones are. Hashes that are missing are filled in.
+func replay(pages map[DocID]*page, entries []Entry) error {
+	var c change.Change
+	for i := range entries {
+		e := &entries[i]
+		if e.Kind != KindChange {
+			continue // of a later version
+		}
+		p := pages[e.Doc]
+		if p == nil || p.epoch != e.Epoch {
+			return entryError(e, ErrUnknownDoc)
+		}
+		if err := c.Parse(e.Bytes, &change.StoredLimits); err != nil {
+			return entryError(e, err)
+		}
+		if e.Hash == (Hash{}) {
+			e.Hash = Hash(c.Hash)
+		}
+		if e.Hash != Hash(c.Hash) {
+			return entryError(e, errHash)
+		}
+		if err := p.Check(&c); err != nil {
+			return entryError(e, err)
+		}
+		p.Apply(&c, e.Bytes)
+	}
+	return nil
+}
+
+// refusal keeps an error's own code if it has one; everything else may pass.
+func refusal(err error, format string, args ...any) error {
+	var own *Error
+	if errors.As(err, &own) && own.code != ErrUnknown.code {
+		return own
+	}
+	var coded interface{ Code() string }
+	if errors.As(err, &coded) {
+		return err
+	}
+	return ErrUnavailable.Because(format, args...)
+}
+
+// randomName names a log: 128 random bits as 26 characters.
+func randomName() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:])
+	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:]))
+}
+
+// newActor draws an actor id. 00 at the front is the server's own.
+func newActor() (a ActorID) {
+	for a[0] == 0 {
+		_, _ = rand.Read(a[:])
+	}
+	return a
+}
