@@ -45,11 +45,10 @@ func (s *Server) document(w http.ResponseWriter, r *http.Request) error {
 // scene answers the page index's reading of a document.
 func (s *Server) scene(w http.ResponseWriter, r *http.Request) error {
 	st := sessionOf(r)
-	id, doc := board.ID(chi.URLParam(r, "board")), board.DocID(chi.URLParam(r, "doc"))
-	if id != st.Board {
+	if board.ID(chi.URLParam(r, "board")) != st.Board {
 		return errUnknownBoard
 	}
-	v, err := s.cfg.Scene(r.Context(), id, doc)
+	v, err := s.cfg.Scene(r.Context(), st, board.DocID(chi.URLParam(r, "doc")))
 	if err != nil {
 		return err
 	}

@@ -93,5 +93,8 @@ func clientIP(trusted []netip.Prefix) func(http.Handler) http.Handler {
 	}
 }
 
+// ClientIP is the address that limits count by, as the trusted-proxy rule found it.
+func ClientIP(r *http.Request) string { return clientAddr(r.Context()).String() }
+
 // clientAddr answers what clientIP found.
 func clientAddr(ctx context.Context) netip.Addr { return middleware.GetClientIPAddr(ctx) }

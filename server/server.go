@@ -40,7 +40,7 @@ type Config struct {
 	Snapshots interface {
 		Snapshot(ctx context.Context, id board.ID, doc board.DocID) (checkpoint.Snapshot, error)
 	}
-	Scene   func(ctx context.Context, id board.ID, doc board.DocID) (any, error)
+	Scene   func(ctx context.Context, st identity.StoredSession, doc board.DocID) (any, error)
 	Connect http.Handler // /v1/connect
 	// Ready names what keeps the server from serving, nil when all is well.
 	Ready    func() error

@@ -51,8 +51,6 @@ type Matrix struct {
 	UserID string `yaml:"user_id"`
 	// PasswordFile holds its password; read for the first login only.
 	PasswordFile string `yaml:"password_file"`
-	// PickleKeyFile holds the secret that encrypts companion.db's keys. Default: data/companion.key, made at first start.
-	PickleKeyFile string `yaml:"pickle_key_file"`
 	// RecoveryKeyFile is where the recovery key is written at first start. Default: data/recovery-key.txt. Move it to a safe place.
 	RecoveryKeyFile string `yaml:"recovery_key_file"`
 	// AllowInviters says who may invite the companion: globs over Matrix ids, "@*:school.example". Default: everybody of the companion's own server.
@@ -185,7 +183,6 @@ func (c *Config) Defaults() {
 	def(&c.Log.Level, "info")
 	def(&c.Storage.Synchronous, "FULL")
 	def(&c.Storage.KeyFile, filepath.Join(c.Data, "instance.key"))
-	def(&c.Matrix.PickleKeyFile, filepath.Join(c.Data, "companion.key"))
 	def(&c.Matrix.RecoveryKeyFile, filepath.Join(c.Data, "recovery-key.txt"))
 	if c.Storage.KeysAtRest == nil {
 		c.Storage.KeysAtRest = new(true)

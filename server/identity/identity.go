@@ -27,7 +27,7 @@ const (
 	slideEvery    = time.Minute // how often a use is written down
 	openIDMemory  = 7 * 24 * time.Hour
 	staleNew      = 30 * time.Second  // no new sessions
-	staleWrite    = 120 * time.Second // read-only
+	StaleWrite    = 120 * time.Second // everybody a viewer
 	verifyAtOnce  = 50
 	maxTokenBytes = 4096
 )
@@ -284,7 +284,7 @@ func (s *Service) Role(room string, p board.Person) (board.Role, string) {
 		return board.RoleNone, ""
 	}
 	role := RoleOf(st, "whiteboard")
-	if s.cfg.Rooms.Age() > staleWrite {
+	if s.cfg.Rooms.Age() > StaleWrite {
 		role = min(role, board.RoleViewer)
 	}
 	return role, st.Name

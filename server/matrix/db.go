@@ -110,7 +110,9 @@ func newSealer(key []byte) (sealer, error) {
 	return sealer{aead}, err
 }
 
-func (s sealer) shut(name string, value []byte) []byte { return s.aead.Seal(nil, nil, value, []byte(name)) }
+func (s sealer) shut(name string, value []byte) []byte {
+	return s.aead.Seal(nil, nil, value, []byte(name))
+}
 
 func (s sealer) open(name string, box []byte) ([]byte, error) {
 	v, err := s.aead.Open(nil, nil, box, []byte(name))

@@ -1,0 +1,293 @@
+// Package app puts the parts together: store, companion, identity, boards, checkpoints, transport, HTTP. It holds no rule of its own.
+package app
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/educationpub/lectern/crdt/board"
+	"github.com/educationpub/lectern/crdt/worker"
+	"github.com/educationpub/lectern/server"
+	"github.com/educationpub/lectern/server/checkpoint"
+	"github.com/educationpub/lectern/server/config"
+	"github.com/educationpub/lectern/server/identity"
+	"github.com/educationpub/lectern/server/matrix"
+	"github.com/educationpub/lectern/server/matrix/openid"
+	"github.com/educationpub/lectern/server/store"
+	"github.com/educationpub/lectern/server/transport"
+	"github.com/educationpub/lectern/server/wire"
+	"github.com/educationpub/lectern/web"
+)
+
+// Options are what a caller adds to the configuration.
+type Options struct {
+	Version  string
+	Log      *slog.Logger
+	Listener net.Listener               // nil: cfg.Listen
+	Ready    func(*server.Server) error // called once everything is up
+	// Worker is the command of the merge worker; nil: this program with "merge-worker".
+	Worker []string
+}
+
+// Run serves until ctx ends, then drains.
+func Run(ctx context.Context, cfg *config.Config, o Options) error {
+	p, err := build(ctx, cfg, o)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	l := o.Listener
+	if l == nil {
+		if l, err = net.Listen("tcp", cfg.Listen); err != nil {
+			return fmt.Errorf("listen: %w", err)
+		}
+	}
+	if err := p.companion.Start(ctx); err != nil {
+		return fmt.Errorf("sign in to the homeserver: %w", err)
+	}
+
+	// The companion and the checkpointer outlive the HTTP server: while it drains, boards are still written to their rooms.
+	late, stopLate := context.WithCancel(context.WithoutCancel(ctx))
+	var background errgroup.Group
+	background.Go(func() error { return ignoreCancel(p.companion.Run(late)) })
+	background.Go(func() error { return ignoreCancel(p.checkpoints.Run(late)) })
+
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.housekeeping(gctx) })
+	g.Go(func() error { return p.web.Serve(gctx, l, p.drain) })
+	if cfg.Metrics.Listen != "" {
+		g.Go(func() error { return serveMetrics(gctx, cfg.Metrics.Listen, p.registry) })
+	}
+	if o.Ready != nil {
+		g.Go(func() error { return o.Ready(p.web) })
+	}
+	o.Log.Info("serving", "version", o.Version)
+	err = g.Wait()
+	stopLate()
+	return errors.Join(ignoreCancel(err), background.Wait())
+}
+
+func ignoreCancel(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// parts of a running Lectern. Immutable after build.
+type parts struct {
+	cfg         *config.Config
+	log         *slog.Logger
+	registry    *prometheus.Registry
+	store       *store.Store
+	companion   *matrix.Companion
+	identity    *identity.Service
+	hub         *board.Hub
+	checkpoints *checkpoint.Checkpointer
+	transport   *transport.Server
+	web         *server.Server
+	rooms       chan string // rooms whose members changed, for the slower part of the reaction
+}
+
+func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err error) {
+	p := &parts{cfg: cfg, log: o.Log, registry: prometheus.NewRegistry(), rooms: make(chan string, 256)}
+	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	m := newMetrics(p.registry)
+	p.store, err = store.Open(ctx, store.Options{
+		Path: filepath.Join(cfg.Data, "lectern.db"), KeyFile: cfg.Storage.KeyFile, PlainAtRest: !*cfg.Storage.KeysAtRest,
+		UnsafeNoSync: strings.EqualFold(cfg.Storage.Synchronous, "OFF"), Logger: o.Log, Committed: m.committed,
+	})
+	if err != nil {
+		return nil, err
+	}
+	password, err := os.ReadFile(cfg.Matrix.PasswordFile)
+	if err != nil {
+		return nil, fmt.Errorf("matrix.password_file: %w", err)
+	}
+	p.companion, err = matrix.New(matrix.Config{
+		Homeserver: cfg.Matrix.Homeserver, UserID: cfg.Matrix.UserID, Password: strings.TrimSpace(string(password)), DataDir: cfg.Data,
+		RecoveryKeyFile: cfg.Matrix.RecoveryKeyFile, AllowInviters: cfg.Matrix.AllowInviters, WidgetBases: []string{cfg.PublicURL},
+		OnRoom: p.roomChanged,
+		OnOverwritten: func(room, typ, key string) {
+			p.checkpoints.Overwritten(room, typ, key)
+		},
+		OnNeedsRewrite: func(room, typ, key string) {
+			p.checkpoints.Overwritten(room, typ, key)
+		},
+		Logger: o.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := openid.New(openid.Config{
+		OwnServer: p.companion.ServerName(), OwnURL: cfg.Matrix.Homeserver, Allow: cfg.OpenID.AllowedServers, Deny: cfg.OpenID.DeniedServers,
+		AllowCIDRs: config.Prefixes(cfg.OpenID.AllowCIDRs), InsecureTLS: cfg.OpenID.InsecureTLS,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.identity = identity.New(identity.Config{Store: p.store, Rooms: p.companion, Verifier: verifier, Log: o.Log, Schools: config.Prefixes(cfg.SchoolRanges), Revoked: p.revoked})
+	if err := p.boards(o, m); err != nil {
+		return nil, err
+	}
+	p.web, err = server.New(server.Config{
+		PublicURL: cfg.PublicURL, ClientOrigins: cfg.ClientOrigins, TrustedProxies: config.Prefixes(cfg.TrustedProxies), Version: o.Version,
+		Companion: cfg.Matrix.UserID, Dist: web.Files(), Identity: p.identity, Encrypted: p.companion.Encrypted, Boards: p.store, Snapshots: p.store,
+		Scene: p.scene, Connect: p.transport, Ready: p.ready, Registry: p.registry, Log: o.Log,
+	})
+	return p, err
+}
+
+// boards builds the merge worker, checkpoints, the hub and its connections.
+func (p *parts) boards(o Options, m *appMetrics) (err error) {
+	command := o.Worker
+	if command == nil {
+		self, err := os.Executable()
+		if err != nil {
+			return fmt.Errorf("find the merge worker: %w", err)
+		}
+		command = []string{self, "merge-worker"}
+	}
+	pool := worker.New(worker.Config{Command: command, Timeout: time.Duration(p.cfg.Worker.Timeout), Parallel: p.cfg.Worker.Parallel})
+	p.checkpoints = checkpoint.New(checkpoint.Config{
+		Room: p.companion, Snapshots: p.store, Log: p.store, Worker: pool, Home: p.cfg.Matrix.UserID,
+		Quiet: time.Duration(p.cfg.Checkpoint.Quiet), First: time.Duration(p.cfg.Checkpoint.First), Max: time.Duration(p.cfg.Checkpoint.Max),
+		Saved: func(id board.ID, s board.Saved) { p.hub.Saved(id, s) }, Logger: o.Log,
+	})
+	p.hub = board.NewHub(board.Config{Log: p.store, Checkpoints: p.checkpoints, Authority: p.identity.Role, Encode: wire.AppendEntry, Logger: o.Log, Observe: m.observe()})
+	p.transport, err = transport.New(transport.Config{
+		Hub: p.hub, Authenticate: p.authenticate, Origins: []string{p.cfg.PublicURL}, ServerName: p.companion.ServerName(), Companion: p.cfg.Matrix.UserID,
+		ClientIP: server.ClientIP,
+		RTC:      transport.RTC{Listen: p.cfg.RTC.Listen, PublicIP: p.cfg.RTC.PublicIP, Loopback: p.cfg.RTC.Loopback, LogPeople: p.cfg.RTC.LogPeople},
+		Logger:   o.Log,
+	})
+	if err != nil {
+		return err
+	}
+	m.transport(p.registry, p.transport.Stats)
+	return nil
+}
+
+// authenticate is the first frame of a connection. Membership is asked for at the homeserver once more: a connection lives long.
+func (p *parts) authenticate(ctx context.Context, token string) (transport.Auth, error) {
+	st, err := p.identity.Authenticate(ctx, token)
+	if err != nil {
+		return transport.Auth{}, err
+	}
+	return transport.Auth{Person: st.Person, Room: st.Room, Kind: st.Kind, Board: st.Board, SessionKey: st.TokenHash, Encrypted: p.companion.Encrypted(st.Room)}, nil
+}
+
+// roomChanged runs on the companion's goroutine: boards re-evaluate at once, tokens are revoked a moment later.
+func (p *parts) roomChanged(room string) {
+	p.hub.Recheck(room)
+	select {
+	case p.rooms <- room:
+	default: // full: Authenticate checks membership anyway, only the token's death is late
+		p.log.Warn("many rooms change at once; sessions of people who left are refused but not yet deleted")
+	}
+}
+
+func (p *parts) revoked(hash [32]byte) {
+	p.transport.Revoke(hash, "session_unknown", "This session has ended.")
+}
+
+func (p *parts) scene(ctx context.Context, st identity.StoredSession, doc board.DocID) (any, error) {
+	v, err := p.hub.Scene(ctx, st.Board, doc, st.Room, st.Kind)
+	if err != nil {
+		return nil, err
+	}
+	heads := make([]string, len(v.Heads))
+	for i, h := range v.Heads {
+		heads[i] = hex.EncodeToString(h[:])
+	}
+	return struct {
+		Log      string   `json:"log"`
+		Seq      uint64   `json:"seq"`
+		Epoch    uint32   `json:"epoch"`
+		Heads    []string `json:"heads"`
+		Elements any      `json:"elements"`
+	}{v.Log, v.Seq, v.Epoch, heads, v.Elements}, nil
+}
+
+const staleReady = 30 * time.Second
+
+func (p *parts) ready() error {
+	if p.companion.Age() > staleReady {
+		return errors.New("Lectern has lost touch with its homeserver.")
+	}
+	return nil
+}
+
+// housekeeping revokes tokens, sweeps what has expired, and lets boards notice when /sync goes stale or fresh again.
+func (p *parts) housekeeping(ctx context.Context) error {
+	sweep, watch := time.NewTicker(10*time.Minute), time.NewTicker(2*time.Second)
+	defer sweep.Stop()
+	defer watch.Stop()
+	stale := false
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case room := <-p.rooms:
+			if err := p.identity.RoomChanged(ctx, room); err != nil && ctx.Err() == nil {
+				p.log.Error("sessions of people who left could not be deleted", "err", err)
+			}
+		case <-sweep.C:
+			if err := p.store.Sweep(ctx, time.Now()); err != nil && ctx.Err() == nil {
+				p.log.Warn("sweep", "err", err)
+			}
+		case <-watch.C:
+			if now := p.companion.Age() > identity.StaleWrite; now != stale {
+				stale = now
+				p.log.Warn("homeserver sync", "stale", stale)
+				for _, room := range p.companion.Rooms() {
+					p.hub.Recheck(room)
+				}
+			}
+		}
+	}
+}
+
+// drain: sessions are told to come back, boards are written to their rooms.
+func (p *parts) drain(ctx context.Context) {
+	p.transport.Shutdown(ctx)
+	if err := p.hub.Drain(ctx); err != nil {
+		p.log.Error("drain boards", "err", err)
+	}
+	if err := p.checkpoints.Flush(ctx); err != nil {
+		p.log.Warn("some boards were not written to their rooms; the next start does it", "err", err)
+	}
+}
+
+func (p *parts) close() {
+	if p.companion != nil {
+		if err := p.companion.Close(); err != nil {
+			p.log.Warn("close companion", "err", err)
+		}
+	}
+	if p.store != nil {
+		if err := p.store.Close(); err != nil {
+			p.log.Error("close store", "err", err)
+		}
+	}
+}

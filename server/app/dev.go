@@ -1,0 +1,180 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/educationpub/lectern/server"
+	"github.com/educationpub/lectern/server/config"
+	"github.com/educationpub/lectern/server/devstack"
+)
+
+// DevOptions are the flags of `lectern dev`.
+type DevOptions struct {
+	Dir, ReadyFile                      string
+	Port, ClassroomPort, HomeserverPort int
+	Plain, Federation                   bool
+	NoKeysAtRest, NoDataChannel         bool
+	Version                             string
+	Out                                 io.Writer // progress for people
+	Log                                 *slog.Logger
+}
+
+// Dev starts a homeserver, Lectern and the classroom page on loopback and stays until ctx ends. The classroom is on 127.0.0.1 and the widgets on
+// localhost: different sites for the browser, as with Element (decision 24), and both secure contexts.
+func Dev(ctx context.Context, o DevOptions) error {
+	start := time.Now()
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	ports := loadPorts(o)
+	lectern, err := listen(ports.Lectern, o.Port)
+	if err != nil {
+		return err
+	}
+	defer lectern.Close()
+	classroom, err := listen(ports.Classroom, o.ClassroomPort)
+	if err != nil {
+		return err
+	}
+	defer classroom.Close()
+	lecternURL := fmt.Sprintf("http://localhost:%d", port(lectern))
+	classroomURL := fmt.Sprintf("http://127.0.0.1:%d", port(classroom))
+	if err := ports.save(o.Dir, port(lectern), port(classroom)); err != nil {
+		return err
+	}
+
+	stack, err := devstack.Up(ctx, devstack.UpOptions{
+		Dir: filepath.Join(o.Dir, "stack"), LecternURL: lecternURL, HTTPPort: o.HomeserverPort,
+		Plain: o.Plain, Federation: o.Federation, Progress: o.Out,
+	})
+	if err != nil {
+		return err
+	}
+	defer stack.Stop()
+	cfg, err := devConfig(o, stack, lecternURL, classroomURL)
+	if err != nil {
+		return err
+	}
+
+	fmt.Fprintln(o.Out, "Lectern: starting")
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		return Run(gctx, cfg, Options{Version: o.Version, Log: o.Log, Listener: lectern, Ready: func(s *server.Server) error {
+			srv := server.Listener(s.Classroom(devClassroom(stack, lecternURL, o.Version)))
+			g.Go(func() error { return srv.Serve(classroom) })
+			g.Go(func() error { <-gctx.Done(); return srv.Close() })
+			if err := awaitCompanion(gctx, stack); err != nil {
+				return err
+			}
+			if o.ReadyFile != "" {
+				if err := devstack.WriteReady(o.ReadyFile, stack.Ready(lecternURL, classroomURL)); err != nil {
+					return err
+				}
+			}
+			fmt.Fprintf(o.Out, "\nReady after %s.\n\n  Open %s and sign in as Ms Rivera (teacher) with one click.\n  Open it in a second, private window as Ada (student).\n\nCtrl-C stops everything; what was drawn stays in %s.\n", time.Since(start).Round(time.Second/10), classroomURL, o.Dir)
+			return nil
+		}})
+	})
+	err = g.Wait()
+	if errors.Is(err, context.Canceled) || ctx.Err() != nil && isClosed(err) {
+		return nil
+	}
+	return err
+}
+
+func isClosed(err error) bool { return err == nil || strings.Contains(err.Error(), "Server closed") }
+
+// awaitCompanion waits until the companion has joined the demo room: only then does the widget let anybody in.
+func awaitCompanion(ctx context.Context, s *devstack.Stack) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := s.Client("teacher").AwaitMembership(ctx, s.RoomID, s.Companion.UserID, "join"); err != nil {
+		return fmt.Errorf("the Lectern account did not join the demo room: %w", err)
+	}
+	return nil
+}
+
+func devConfig(o DevOptions, s *devstack.Stack, lectern, classroom string) (*config.Config, error) {
+	data := filepath.Join(o.Dir, "lectern")
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	pw := filepath.Join(data, "companion-password")
+	if err := os.WriteFile(pw, []byte(s.Companion.Password), 0o600); err != nil {
+		return nil, err
+	}
+	cfg := &config.Config{
+		PublicURL: lectern, Data: data, ClientOrigins: []string{classroom},
+		Matrix:  config.Matrix{Homeserver: s.Homeserver.URL(), UserID: s.Companion.UserID, PasswordFile: pw},
+		OpenID:  config.OpenID{AllowCIDRs: []string{"127.0.0.0/8", "::1/128"}, InsecureTLS: true},
+		RTC:     config.RTC{Listen: "127.0.0.1:0", Loopback: true},
+		Storage: config.Storage{KeysAtRest: new(!o.NoKeysAtRest)},
+	}
+	if o.NoDataChannel {
+		cfg.RTC.Listen = ""
+	}
+	cfg.Defaults()
+	return cfg, cfg.Validate()
+}
+
+func devClassroom(s *devstack.Stack, lectern, version string) server.ClassroomConfig {
+	c := server.ClassroomConfig{Homeservers: []server.Homeserver{{Name: s.Homeserver.Name(), URL: s.Homeserver.URL()}}, Lectern: lectern, Version: version}
+	for i, u := range s.Users {
+		role := "student"
+		if i == 0 {
+			role = "teacher"
+		}
+		c.DemoUsers = append(c.DemoUsers, server.DemoUser{UserID: u.UserID, Password: u.Password, Name: u.Name, Role: role})
+	}
+	return c
+}
+
+// ports of the last start are used again if free: browsers keep their sign-in and consent per origin.
+type ports struct {
+	Lectern   int `json:"lectern"`
+	Classroom int `json:"classroom"`
+}
+
+const portsFile = "ports.json"
+
+func loadPorts(o DevOptions) (p ports) {
+	if b, err := os.ReadFile(filepath.Join(o.Dir, portsFile)); err == nil {
+		_ = json.Unmarshal(b, &p) // a spoilt file only costs the old ports
+	}
+	return p
+}
+
+func (p ports) save(dir string, lectern, classroom int) error {
+	b, err := json.Marshal(ports{lectern, classroom})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, portsFile), b, 0o600)
+}
+
+// listen takes the wanted port, else the last one if it is free, else any.
+func listen(last, wanted int) (net.Listener, error) {
+	if wanted != 0 {
+		return net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", wanted))
+	}
+	if last != 0 {
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", last)); err == nil {
+			return l, nil
+		}
+	}
+	return net.Listen("tcp", "127.0.0.1:0")
+}
+
+func port(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port }
