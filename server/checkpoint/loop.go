@@ -1,0 +1,231 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/educationpub/lectern/crdt/board"
+)
+
+// loop is the state of Checkpointer.Run. Everything in it is owned by that goroutine; jobs get copies and answer through Checkpointer.results.
+type loop struct {
+	c       *Checkpointer
+	states  map[board.ID]*state
+	running int
+	flushes []*flush
+	jobs    *sync.WaitGroup
+	swept   time.Time
+}
+
+// job is what one goroutine does for one board.
+type job struct {
+	kind       jobKind
+	id         board.ID
+	room       string
+	board      string // kind of the board
+	leaving    bool
+	rewrite    bool
+	bases      bases
+	saved      uint64
+	stuckKnown uint64
+}
+
+// result of a job.
+type result struct {
+	job      job
+	err      error
+	seq      uint64 // last committed, as the log says
+	saved    uint64
+	snapshot uint64
+	stuck    uint64
+	bases    bases
+	bytes    int
+	events   int
+}
+
+// dirty takes up boards that were not saved before the last stop, spread over the first interval.
+func (l *loop) dirty(ctx context.Context) {
+	boards, err := l.c.config.Store.Dirty(ctx)
+	if err != nil {
+		l.c.log.Error("unsaved boards of the last run are not known and are saved only when they are opened again", "err", err)
+		return
+	}
+	now := time.Now()
+	for _, b := range boards {
+		s := newState(b, now)
+		s.changed(b, now)
+		s.left = true
+		s.retryAt = now.Add(rand.N(firstInterval))
+		l.states[b.ID] = s
+	}
+}
+
+// collect takes in what boards and rooms said.
+func (l *loop) collect() {
+	c := l.c
+	c.mu.Lock()
+	pending, rewrites, rechecks := c.pending, c.rewrites, c.rechecks
+	c.pending, c.rewrites, c.rechecks = make(map[board.ID]board.Changed), make(map[board.ID]board.Changed), make(map[string]bool)
+	c.mu.Unlock()
+
+	now := time.Now()
+	for id, b := range pending {
+		l.state(id, b, now).changed(b, now)
+	}
+	for id, b := range rewrites {
+		if s := l.state(id, b, now); s.room == b.Room && s.kind == b.Kind {
+			s.rewrite = true
+		}
+	}
+	for _, s := range l.states {
+		if s.refused && rechecks[s.room] {
+			s.refused, s.failures, s.retryAt = false, 0, now
+		}
+	}
+}
+
+func (l *loop) state(id board.ID, b board.Changed, now time.Time) *state {
+	s := l.states[id]
+	if s == nil {
+		s = newState(b, now)
+		l.states[id] = s
+	}
+	return s
+}
+
+// start starts what is due, the longest overdue first, and answers when to look again; zero: when something comes in.
+func (l *loop) start(ctx context.Context) time.Time {
+	now := time.Now()
+	l.sweep(now)
+	for l.running < l.c.config.Parallel {
+		var chosen *state
+		var kind jobKind
+		var due time.Time
+		for _, s := range l.states {
+			s.budget.fill(now)
+			if k, at := s.next(now); k != jobNone && (chosen == nil || at.Before(due)) {
+				chosen, kind, due = s, k, at
+			}
+		}
+		if chosen == nil || due.After(now) {
+			l.settle()
+			return due
+		}
+		l.begin(ctx, chosen, kind, now)
+	}
+	return time.Time{} // a result comes
+}
+
+func (l *loop) begin(ctx context.Context, s *state, kind jobKind, now time.Time) {
+	j := job{kind: kind, id: s.id, room: s.room, board: s.kind, leaving: s.left || s.people == 0, rewrite: s.rewrite, bases: s.bases, saved: s.saved, stuckKnown: s.stuck}
+	s.begun(kind, now)
+	l.running++
+	l.jobs.Go(func() {
+		r := l.c.perform(ctx, j)
+		select {
+		case l.c.results <- r:
+		case <-ctx.Done():
+		}
+	})
+}
+
+// finish takes in what a job answers.
+func (l *loop) finish(r result) {
+	now := time.Now()
+	l.running--
+	s := l.states[r.job.id]
+	s.running = jobNone
+	s.budget.fill(now)
+	s.budget.spend(r.events, r.bytes)
+	if r.bases != nil {
+		s.bases = r.bases
+	}
+	s.snapshot, s.stuck = max(s.snapshot, r.snapshot), max(s.stuck, r.stuck)
+	if r.err == nil {
+		s.failures, s.retryAt, s.refused = 0, time.Time{}, false
+		l.succeeded(s, r, now)
+	} else {
+		refused, least := verdict(r.err)
+		s.refused = refused
+		s.wait(now, least)
+	}
+	for _, f := range l.flushes {
+		if f.left[s.id] && (r.job.kind == jobWrite || r.err != nil) {
+			delete(f.left, s.id)
+			if r.err != nil {
+				f.errs = append(f.errs, r.err)
+				s.flush = false
+			}
+		}
+	}
+	l.settle()
+}
+
+func (l *loop) succeeded(s *state, r result, now time.Time) {
+	s.seq = max(s.seq, r.seq)
+	switch r.job.kind {
+	case jobLoad:
+		s.loaded = true
+		s.saved = r.saved
+		if s.seq > s.saved && s.dirtySince.IsZero() {
+			s.dirtySince, s.changedAt = now, now
+		}
+	case jobWrite:
+		s.saved, s.rewrite, s.flush, s.writtenAt = r.saved, false, false, now
+		s.dirtySince = now // of what came in the meantime, if any
+		if s.seq <= s.saved {
+			s.left, s.dirtySince = false, time.Time{}
+		}
+	}
+}
+
+// flush marks what is to be saved now.
+func (l *loop) flush(f *flush) {
+	for id, s := range l.states {
+		if f.only != "" && f.only != id {
+			continue
+		}
+		if !s.loaded || s.dirty() || s.running == jobWrite {
+			s.flush, f.left[id] = true, true
+			s.retryAt = time.Time{}
+		}
+	}
+	l.flushes = append(l.flushes, f)
+	l.settle()
+}
+
+// settle answers the flushes that have nothing left to wait for.
+func (l *loop) settle() {
+	kept := l.flushes[:0]
+	for _, f := range l.flushes {
+		for id := range f.left {
+			if s := l.states[id]; s.running == jobNone && s.loaded && !s.dirty() && !s.rewrite {
+				s.flush = false
+				delete(f.left, id)
+			}
+		}
+		if len(f.left) > 0 {
+			kept = append(kept, f)
+			continue
+		}
+		f.done <- errors.Join(f.errs...)
+	}
+	clear(l.flushes[len(kept):])
+	l.flushes = kept
+}
+
+// sweep forgets boards that are saved and that nobody has been on for a while.
+func (l *loop) sweep(now time.Time) {
+	if now.Sub(l.swept) < time.Minute {
+		return
+	}
+	l.swept = now
+	for id, s := range l.states {
+		if s.running == jobNone && s.people == 0 && s.loaded && !s.dirty() && !s.rewrite && now.Sub(later(s.writtenAt, s.changedAt)) > forget {
+			delete(l.states, id)
+		}
+	}
+}

@@ -1,0 +1,192 @@
+package checkpoint
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/educationpub/lectern/crdt/board"
+	"github.com/educationpub/lectern/crdt/change"
+	"github.com/educationpub/lectern/crdt/schema"
+	"github.com/educationpub/lectern/crdt/worker"
+)
+
+// Restore implements board.Checkpoints. (nil, nil) only when the room has no such event. board.ErrDamaged, with the reason: there is one that
+// must not be used; it stays where it is and the board stays closed. board.ErrElsewhere names another home. board.ErrUnavailable: try again.
+func (c *Checkpointer) Restore(ctx context.Context, room, kind string, id board.ID) (*board.Restored, error) {
+	r, err := c.restore(ctx, room, kind, id)
+	switch {
+	case err == nil:
+	case errors.Is(err, board.ErrDamaged):
+		c.log.Error("the copy of a board in its room must not be used, so the board stays closed", "board", id, "room", room, "err", err)
+	default:
+		c.log.Warn("a board cannot be restored from its room now", "board", id, "room", room, "err", err)
+	}
+	return r, err
+}
+
+func (c *Checkpointer) restore(ctx context.Context, room, kind string, id board.ID) (*board.Restored, error) {
+	st, err := c.config.Room.ReadState(ctx, room, stateType(kind), string(id))
+	if errors.Is(err, ErrNoState) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, restoreError("read the state event", err)
+	}
+	m, err := c.readManifest(ctx, st.Content, kind, id)
+	if err != nil {
+		return nil, err
+	}
+	rec, err := c.config.Store.Checkpoint(ctx, id)
+	if err != nil && !isUnknown(err) {
+		return nil, board.ErrUnavailable.Because("what was saved before: %w", err)
+	}
+	if m.Seq < rec.Seq {
+		return nil, board.ErrDamaged.Because("the room goes back to %d, %d was saved", m.Seq, rec.Seq)
+	}
+	actors, err := m.actors()
+	if err != nil {
+		return nil, board.ErrDamaged.Because("manifest: %w", err)
+	}
+	out := &board.Restored{Actors: actors, SavedAt: st.At}
+	for _, d := range m.Docs {
+		chunks, err := c.readDocument(ctx, d)
+		if err == nil {
+			err = collect(out, d, kind, chunks)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// readManifest reads the event's content and, where it points to one, the file.
+func (c *Checkpointer) readManifest(ctx context.Context, content []byte, kind string, id board.ID) (m manifest, err error) {
+	if err := checkVersion(content); err != nil {
+		return m, board.ErrDamaged.Because("manifest: %w", err)
+	}
+	var probe struct{ File json.RawMessage }
+	if err := json.Unmarshal(content, &probe); err == nil && len(probe.File) > 0 {
+		var p pointer
+		if err := readStrict(content, &p); err != nil || p.Board != id {
+			return m, board.ErrDamaged.Because("pointer to the manifest: malformed or of another board")
+		}
+		if content, err = c.config.Room.Download(ctx, p.File, maxManifest); err != nil {
+			return m, restoreError("fetch the manifest", err)
+		}
+		if err := checkVersion(content); err != nil {
+			return m, board.ErrDamaged.Because("manifest: %w", err)
+		}
+	}
+	if err := readStrict(content, &m); err != nil {
+		return m, board.ErrDamaged.Because("manifest: %w", err)
+	}
+	if err := m.check(id, kind); err != nil {
+		return m, board.ErrDamaged.Because("manifest: %w", err)
+	}
+	if m.Home != c.config.Home {
+		return m, board.ErrElsewhere.Because("its home is %.200q", m.Home)
+	}
+	return m, nil
+}
+
+// readDocument answers the changes of a document, which the merge worker has loaded, with the heads that the manifest names.
+func (c *Checkpointer) readDocument(ctx context.Context, d manifestDoc) ([][]byte, error) {
+	document, tail := d.Data, []byte(nil)
+	if len(d.Base) > 0 {
+		var err error
+		if document, err = c.config.Room.Download(ctx, d.Base, maxDocument); err != nil {
+			return nil, restoreError(fmt.Sprintf("fetch document %s", d.Doc), err)
+		}
+		tail = d.Data
+	}
+	if got := hexSum(document); got != d.SHA256 {
+		return nil, board.ErrDamaged.Because("document %s has sha256 %s, the manifest says %.64q", d.Doc, got, d.SHA256)
+	}
+	changes, err := splitChunks(tail)
+	if err != nil {
+		return nil, board.ErrDamaged.Because("document %s: %w", d.Doc, err)
+	}
+	merged, err := c.config.Merger.Merge(ctx, document, changes)
+	if err != nil {
+		return nil, mergeError(d.Doc, err)
+	}
+	if len(merged.Rejected) > 0 {
+		return nil, board.ErrDamaged.Because("document %s: change %d of the tail %s", d.Doc, merged.Rejected[0].Index, merged.Rejected[0].Reason)
+	}
+	all, heads, err := c.config.Merger.Changes(ctx, merged.Document)
+	if err != nil {
+		return nil, mergeError(d.Doc, err)
+	}
+	if !slices.Equal(hexHeads(heads), d.Heads) || !slices.Equal(heads, merged.Heads) {
+		return nil, board.ErrDamaged.Because("document %s has other heads than the manifest says", d.Doc)
+	}
+	return all, nil
+}
+
+// collect judges every change as if it came from a client and appends it to the entries.
+func collect(out *board.Restored, d manifestDoc, kind string, chunks [][]byte) error {
+	if schema.Genesis(kind) == nil {
+		return board.ErrDamaged.Because("document kind %q is unknown", kind)
+	}
+	page := schema.NewPage()
+	now := out.SavedAt.UTC().Truncate(time.Millisecond)
+	for i, stored := range chunks {
+		var c change.Change
+		chunk, err := c.ParseStored(stored, &change.DefaultLimits)
+		if err != nil {
+			return board.ErrDamaged.Because("document %s, change %d: %w", d.Doc, i, err)
+		}
+		if page.Has(c.Hash) { // the genesis
+			continue
+		}
+		if err := page.Check(&c); err != nil {
+			return board.ErrDamaged.Because("document %s, change %d: %w", d.Doc, i, err)
+		}
+		page.Apply(&c, chunk)
+		if len(c.Author()) != len(board.ActorID{}) {
+			return board.ErrDamaged.Because("document %s, change %d: its actor is none of ours", d.Doc, i)
+		}
+		actor := board.ActorID(c.Author())
+		person, ok := out.Actors[actor]
+		if !ok {
+			return board.ErrDamaged.Because("document %s, change %d: the manifest does not say whose actor %x is", d.Doc, i, actor)
+		}
+		out.Entries = append(out.Entries, board.Entry{
+			Seq: uint64(len(out.Entries) + 1), Doc: d.Doc, Epoch: d.Epoch, Kind: board.KindChange, Hash: board.Hash(c.Hash), Actor: actor, Person: person, At: now, Bytes: chunk,
+		})
+	}
+	out.Docs = append(out.Docs, board.DocInfo{ID: d.Doc, Epoch: d.Epoch})
+	return nil
+}
+
+func hexHeads(heads []worker.Hash) []string {
+	out := make([]string, len(heads))
+	for i, h := range heads {
+		out[i] = hex.EncodeToString(h[:])
+	}
+	return out
+}
+
+// restoreError tells what must not be used from what cannot be had now.
+func restoreError(doing string, err error) error {
+	if errors.Is(err, ErrUntrusted) {
+		return board.ErrDamaged.Because("%s: %w", doing, err)
+	}
+	return board.ErrUnavailable.Because("%s: %w", doing, err)
+}
+
+// mergeError does the same for the merge worker: a document that kills or exceeds it is damaged, a worker that does not start is not its fault.
+func mergeError(doc board.DocID, err error) error {
+	for _, fault := range []error{worker.ErrBase, worker.ErrCrashed, worker.ErrMemory, worker.ErrTimeout, worker.ErrLimit, worker.ErrPoison, worker.ErrAnswer} {
+		if errors.Is(err, fault) {
+			return board.ErrDamaged.Because("document %s: %w", doc, err)
+		}
+	}
+	return board.ErrUnavailable.Because("document %s: %w", doc, err)
+}
