@@ -8,6 +8,9 @@ import { Prompts } from "./prompts";
 import type { SettingsStore } from "./settings";
 import type { Memory } from "./storage";
 
+/** Memory key of the room that was open last. */
+export const LAST_ROOM = "room";
+
 export type AppState =
   | { readonly kind: "signedOut"; readonly ended: boolean }
   | { readonly kind: "starting"; readonly stage: StartStage | "code" }
@@ -60,11 +63,14 @@ export class App {
     this.close();
     this.session = null;
     forgetSession(this.memory);
+    // Shared computers: neither where this person was nor what they allowed is left behind.
+    this.memory.remove(LAST_ROOM);
+    if (session) new Grants(this.memory, session.userId).clear();
     this.set({ kind: "signedOut", ended: false });
     if (!session) return;
     await signOut(session);
-    const { clearCrypto } = await import("./matrix");
-    await clearCrypto();
+    const { clearStores } = await import("./matrix");
+    await clearStores();
   }
 
   /** `fresh`: the device is new, so whatever an earlier one left in this browser goes first. */
@@ -78,8 +84,8 @@ export class App {
       void held.lost.then(() => {
         if (this.held === held) this.lost();
       });
-      const { Classroom, clearCrypto } = await import("./matrix");
-      if (fresh) await clearCrypto();
+      const { Classroom, clearStores } = await import("./matrix");
+      if (fresh) await clearStores();
       const classroom = await Classroom.start(session, (s) => {
         stage = s;
         this.set({ kind: "starting", stage: s });

@@ -60,6 +60,8 @@ export function hostWidget(o: HostOptions): () => void {
     unsubscribe();
     unfeed();
     api.stop();
+    // What the library still has under way would fail as unhandled rejections; nobody waits for it any more.
+    Object.assign(api.transport, { send: () => new Promise<never>(() => {}) });
     api.removeAllListeners();
     release();
   };

@@ -237,8 +237,13 @@ export class Classroom {
   }
 }
 
-/** Removes what the SDK keeps in this browser: crypto keys and their store. */
-export async function clearCrypto(): Promise<void> {
+/** Removes what the SDK keeps in this browser: the stores of crypto keys, and its filter ids. */
+export async function clearStores(): Promise<void> {
+  try {
+    for (const key of Object.keys(localStorage)) if (key.startsWith("mxjssdk_memory_filter_")) localStorage.removeItem(key);
+  } catch {
+    // storage refused: then nothing was kept either
+  }
   await Promise.all(
     ["matrix-js-sdk::matrix-sdk-crypto", "matrix-js-sdk::matrix-sdk-crypto-meta"].map(
       (name) =>

@@ -1,4 +1,5 @@
 import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
+import { LAST_ROOM } from "../app";
 import type { Grants } from "../grants";
 import type { Classroom } from "../matrix";
 import { AccountMenu } from "./AccountMenu";
@@ -7,8 +8,6 @@ import { Notice } from "./parts";
 import { PromptDialog } from "./PromptDialog";
 import { RoomList } from "./RoomList";
 import { RoomPane } from "./RoomPane";
-
-const LAST_ROOM = "room";
 
 /** The signed-in page: rooms at the start, the chosen room beside them (below 800 px: one or the other). */
 export default function Workspace({ classroom, grants }: { readonly classroom: Classroom; readonly grants: Grants }) {
