@@ -121,5 +121,30 @@ function run(name, editors, steps, onlyText) {
   write(name + ".scenes.gz", cuts.map(n => `after ${n}\n` + scene(A.applyChanges(A.load(genesis), changes.slice(0, n))[0])).join(""));
   console.log(name, changes.length, "changes", Object.keys(all.elements).length, "elements", Object.keys(all.files).length, "files");
 }
+// no page: what the reader of changes must know beyond one (marks, counters, lists, dates), for crdt/change alone
+function full(steps) {
+  let docs = [A.change(A.init({ actor: actor(0) }), { time: 0, message: "first" }, d => { d.title = "a title"; d.likes = new A.Counter(1); d.at = new Date(1700000000123); d.log = []; })];
+  for (let i = 1; i < 4; i++) docs.push(A.clone(docs[0], { actor: actor(i) }));
+  for (let s = 0; s < steps; s++) {
+    const k = rnd(4);
+    docs[k] = A.change(docs[k], { time: s }, d => {
+      for (let r = rnd(4); r >= 0; r--) switch (rnd(7)) {
+        case 0: A.splice(d, ["title"], rnd(3), rnd(3), pick(words)); break;
+        case 1: d.likes.increment(rnd(5) - 2); break;
+        case 2: A.mark(d, ["title"], { start: 0, end: Math.min(4, d.title.length), expand: pick(["both", "none", "after", "before"]) }, pick(["bold", "link"]), pick(["x", 1.5, true, null])); break;
+        case 3: d.log.push(pick(["x", 1, 2.5, new Date(5), new Uint8Array([1]), { q: [true] }])); break;
+        case 4: if (d.log.length) d.log.splice(rnd(d.log.length), 1); break;
+        case 5: d["k" + rnd(4)] = pick([-5, 1 << 30, 0.1, -0, NaN, new A.Uint(7), new A.Int(-64), new A.Int(63), 2 ** 52, null, S("s"), ""]); break;
+        case 6: delete d["k" + rnd(4)]; break;
+      }
+    });
+    if (rnd(3) === 0) { const j = rnd(4); if (j !== k) docs[j] = A.merge(docs[j], docs[k]); }
+  }
+  const changes = A.getAllChanges(docs.reduce((a, b) => A.merge(a, b)));
+  write("full.changes.gz", frame(changes));
+  write("full.ops.gz", operations(changes));
+  console.log("full", changes.length, "changes");
+}
 run("page", 5, 1200, false);
 run("text", 4, 700, true);
+full(400);
