@@ -1,4 +1,4 @@
-package change
+package change_test
 
 import (
 	"bufio"
@@ -15,6 +15,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/educationpub/lectern/crdt/change"
+	"github.com/educationpub/lectern/crdt/change/changetest"
 )
 
 func unzip(t testing.TB, name string) []byte {
@@ -50,13 +53,13 @@ func corpus(t testing.TB, name string) (list [][]byte) {
 }
 
 // decode reads a whole change; the operations' slices are copied.
-func decode(c *Change, chunk []byte, limits *Limits) ([]Op, error) {
+func decode(c *change.Change, chunk []byte, limits *change.Limits) ([]change.Op, error) {
 	if err := c.Parse(chunk, limits); err != nil {
 		return nil, err
 	}
-	var d Decoder
+	var d change.Decoder
 	d.Reset(c)
-	var ops []Op
+	var ops []change.Op
 	for op := range d.Ops() {
 		x := *op
 		x.Pred = slices.Clone(op.Pred)
@@ -66,8 +69,8 @@ func decode(c *Change, chunk []byte, limits *Limits) ([]Op, error) {
 }
 
 // line is an operation as testdata/gen.mjs writes the engine's reading of it.
-func line(c *Change, op *Op) string {
-	id := func(i ID) string { return fmt.Sprintf("%d@%x", i.Ctr, c.Actors[i.Actor]) }
+func line(c *change.Change, op *change.Op) string {
+	id := func(i change.ID) string { return fmt.Sprintf("%d@%x", i.Ctr, c.Actors[i.Actor]) }
 	action := [...]string{"makeMap", "set", "makeList", "del", "makeText", "inc", "makeTable", "markEnd"}[op.Action]
 	if op.Mark != nil {
 		action = "markBegin"
@@ -85,25 +88,29 @@ func line(c *Change, op *Op) string {
 	if op.Insert {
 		insert = "i"
 	}
-	if op.Action == Put || op.Action == Increment || op.Mark != nil {
+	if op.Action == change.Increment || op.Mark != nil && op.Kind == change.Float { // the engine's own reading leaves the type out
+		if value = fmt.Sprintf("?:%v", math.Float64frombits(op.Num)); op.Kind == change.Int {
+			value = fmt.Sprintf("?:%d", int64(op.Num))
+		}
+	} else if op.Action == change.Put || op.Mark != nil {
 		switch op.Kind {
-		case Null:
+		case change.Null:
 			value = "null"
-		case False, True:
-			value = fmt.Sprint(op.Kind == True)
-		case Uint:
+		case change.False, change.True:
+			value = fmt.Sprint(op.Kind == change.True)
+		case change.Uint:
 			value = fmt.Sprintf("uint:%d", op.Num)
-		case Int:
+		case change.Int:
 			value = fmt.Sprintf("int:%d", int64(op.Num))
-		case Float:
+		case change.Float:
 			value = fmt.Sprintf("n:%x", op.Num)
-		case String:
+		case change.String:
 			value = "str:" + hex.EncodeToString(op.Raw)
-		case Bytes:
+		case change.Bytes:
 			value = "bytes:" + hex.EncodeToString(op.Raw)
-		case Counter:
+		case change.Counter:
 			value = fmt.Sprintf("counter:%d", int64(op.Num))
-		case Time:
+		case change.Time:
 			value = fmt.Sprintf("timestamp:%d", int64(op.Num))
 		}
 	}
@@ -120,7 +127,7 @@ func TestParseEngine(t *testing.T) {
 			want := bufio.NewScanner(bytes.NewReader(unzip(t, name+".ops.gz")))
 			want.Buffer(nil, 1<<20)
 			next := func() string { want.Scan(); return want.Text() }
-			var c Change
+			var c change.Change
 			n := 0
 			for _, b := range corpus(t, name) {
 				ops, err := decode(&c, b, nil)
@@ -152,7 +159,7 @@ func TestParseEngine(t *testing.T) {
 func TestParseRoundTrip(t *testing.T) {
 	for _, name := range corpora {
 		t.Run("CH4 what is accepted encodes anew to the same bytes: "+name, func(t *testing.T) {
-			var c Change
+			var c change.Change
 			for _, b := range corpus(t, name) {
 				ops, err := decode(&c, b, nil)
 				if err != nil {
@@ -164,6 +171,30 @@ func TestParseRoundTrip(t *testing.T) {
 			}
 		})
 	}
+}
+
+// encode writes what decode read.
+func encode(c *change.Change, ops []change.Op) []byte {
+	x := changetest.Change{Actors: c.Actors, Seq: c.Seq, StartOp: uint64(c.StartOp), Time: c.Time, Message: c.Message, Ops: ops}
+	for i := range c.Deps() {
+		x.Deps = append(x.Deps, c.Dep(i))
+	}
+	return x.Encode()
+}
+
+// build frames columns with any header.
+func build(deps []change.Hash, actors [][]byte, seq, start uint64, message []byte, cols []column, extra []byte) []byte {
+	c := changetest.Change{Deps: deps, Actors: actors, Seq: seq, StartOp: start, Message: message}
+	var l []changetest.Column
+	for _, x := range cols {
+		l = append(l, changetest.Column{Spec: x.spec, Data: x.data})
+	}
+	return c.Build(l, extra)
+}
+
+type column struct {
+	spec uint64
+	data []byte
 }
 
 // simple is a change of three puts at the root, as columns.
@@ -179,7 +210,7 @@ func cat(v ...int64) (b []byte) {
 		if x >= 64 {
 			b = binary.AppendUvarint(b, uint64(x))
 		} else {
-			b = appendSleb(b, x)
+			b = changetest.AppendSleb(b, x)
 		}
 	}
 	return b
@@ -194,13 +225,13 @@ func with(spec uint64, data []byte) []column {
 	return l
 }
 
-func change(cols []column) []byte {
-	return build(chunkChange, nil, [][]byte{me}, 1, 1, 0, nil, cols, nil)
+func chunk(cols []column) []byte {
+	return build(nil, [][]byte{me}, 1, 1, nil, cols, nil)
 }
 
 func TestParseCanonical(t *testing.T) {
-	var c Change
-	if _, err := decode(&c, change(simple()), nil); err != nil {
+	var c change.Change
+	if _, err := decode(&c, chunk(simple()), nil); err != nil {
 		t.Fatal("the plain form:", err)
 	}
 	other := [][]byte{me, []byte("other-other-othe")}
@@ -211,38 +242,38 @@ func TestParseCanonical(t *testing.T) {
 		b    []byte
 		want error
 	}{
-		{"repeats as literals", change(with(0x42, cat(-3, 1, 1, 1))), ErrNotCanonical},
-		{"run of one", change(with(0x56, cat(2, 0, 1, 2))), ErrNotCanonical},
-		{"one run cut in two", change(with(0x42, cat(2, 1, 1, 1))), ErrNotCanonical},
-		{"two literal runs", change(with(0x15, cat(-1, 1, 'a', -2, 1, 'b', 1, 'c'))), ErrNotCanonical},
-		{"a literal equal to the repeat before", change(with(0x70, cat(2, 0, -1, 0))), ErrNotCanonical},
-		{"object columns of nulls", change(append([]column{{0x01, cat(0, 3)}, {0x02, cat(0, 3)}}, simple()...)), ErrNotCanonical},
-		{"one key column of nulls", change(append([]column{{0x11, cat(0, 3)}}, simple()...)), ErrNotCanonical},
-		{"expand all false", change(with(0x94, []byte{3})), ErrNotCanonical},
-		{"insert column absent", change(with(0x34, nil)), ErrNotCanonical},
-		{"insert with an empty run", change(with(0x34, []byte{1, 0, 2})), ErrNotCanonical},
-		{"overlong number", change(with(0x15, overlong)), ErrNotCanonical},
-		{"null with bytes", change(append(with(0x56, cat(2, 16, -1, 2)), column{})[:5]), ErrColumn},
-		{"delete with a value", change(del), ErrNotCanonical},
-		{"make with a value", change(with(0x42, cat(2, 1, -1, 0))), ErrNotCanonical},
-		{"other actor named, not used", build(chunkChange, nil, other, 1, 1, 0, nil, simple(), nil), ErrNotCanonical},
-		{"bytes after the columns", build(chunkChange, nil, [][]byte{me}, 1, 1, 0, nil, simple(), []byte("zz")), ErrColumns},
-		{"unknown column", change(with(0xb2, cat(3, 1))), ErrColumns},
-		{"compressed column", change(with(0x4a, cat(3, 1))), ErrColumns},
-		{"column too short", change(with(0x56, cat(2, 0))), ErrColumn},
-		{"column too long", change(with(0x56, cat(2, 0, -2, 2, 1))), ErrLength},
-		{"insert column too long", change(with(0x34, []byte{4})), ErrLength},
-		{"value bytes left over", change(with(0x57, []byte{1})), ErrLength},
-		{"predecessor counts differ from operations", change(with(0x70, cat(2, 0))), ErrLength},
-		{"unknown action", change(with(0x42, cat(3, 8))), ErrColumn},
-		{"unknown kind of value", change(with(0x56, cat(2, 0, -1, 10))), ErrColumn},
-		{"key not UTF-8", change(with(0x15, append(cat(-3, 1, 'a', 1, 'b', 1), 0xff))), ErrColumn},
-		{"predecessor is itself", change(append(with(0x70, cat(2, 0, -1, 1)), column{0x71, cat(-1, 0)}, column{0x73, cat(-1, 3)})), ErrRef},
-		{"predecessor by an actor not in the table", change(append(with(0x70, cat(2, 0, -1, 1)), column{0x71, cat(-1, 1)}, column{0x73, cat(-1, 1)})), ErrRef},
+		{"repeats as literals", chunk(with(0x42, cat(-3, 1, 1, 1))), change.ErrNotCanonical},
+		{"run of one", chunk(with(0x56, cat(2, 0, 1, 2))), change.ErrNotCanonical},
+		{"one run cut in two", chunk(with(0x42, cat(2, 1, 1, 1))), change.ErrNotCanonical},
+		{"two literal runs", chunk(with(0x15, cat(-1, 1, 'a', -2, 1, 'b', 1, 'c'))), change.ErrNotCanonical},
+		{"a literal equal to the repeat before", chunk(with(0x70, cat(2, 0, -1, 0))), change.ErrNotCanonical},
+		{"object columns of nulls", chunk(append([]column{{0x01, cat(0, 3)}, {0x02, cat(0, 3)}}, simple()...)), change.ErrNotCanonical},
+		{"one key column of nulls", chunk(append([]column{{0x11, cat(0, 3)}}, simple()...)), change.ErrNotCanonical},
+		{"expand all false", chunk(with(0x94, []byte{3})), change.ErrNotCanonical},
+		{"insert column absent", chunk(with(0x34, nil)), change.ErrNotCanonical},
+		{"insert with an empty run", chunk(with(0x34, []byte{1, 0, 2})), change.ErrNotCanonical},
+		{"overlong number", chunk(with(0x15, overlong)), change.ErrNotCanonical},
+		{"null with bytes", chunk(append(with(0x56, cat(2, 16, -1, 2)), column{})[:5]), change.ErrColumn},
+		{"delete with a value", chunk(del), change.ErrNotCanonical},
+		{"make with a value", chunk(with(0x42, cat(2, 1, -1, 0))), change.ErrNotCanonical},
+		{"other actor named, not used", build(nil, other, 1, 1, nil, simple(), nil), change.ErrNotCanonical},
+		{"bytes after the columns", build(nil, [][]byte{me}, 1, 1, nil, simple(), []byte("zz")), change.ErrColumns},
+		{"unknown column", chunk(with(0xb2, cat(3, 1))), change.ErrColumns},
+		{"compressed column", chunk(with(0x4a, cat(3, 1))), change.ErrColumns},
+		{"column too short", chunk(with(0x56, cat(2, 0))), change.ErrColumn},
+		{"column too long", chunk(with(0x56, cat(2, 0, -2, 2, 1))), change.ErrLength},
+		{"insert column too long", chunk(with(0x34, []byte{4})), change.ErrLength},
+		{"value bytes left over", chunk(with(0x57, []byte{1})), change.ErrLength},
+		{"predecessor counts differ from operations", chunk(with(0x70, cat(2, 0))), change.ErrLength},
+		{"unknown action", chunk(with(0x42, cat(3, 8))), change.ErrColumn},
+		{"unknown kind of value", chunk(with(0x56, cat(2, 0, -1, 10))), change.ErrColumn},
+		{"key not UTF-8", chunk(with(0x15, append(cat(-3, 1, 'a', 1, 'b', 1), 0xff))), change.ErrColumn},
+		{"predecessor is itself", chunk(append(with(0x70, cat(2, 0, -1, 1)), column{0x71, cat(-1, 0)}, column{0x73, cat(-1, 3)})), change.ErrRef},
+		{"predecessor by an actor not in the table", chunk(append(with(0x70, cat(2, 0, -1, 1)), column{0x71, cat(-1, 1)}, column{0x73, cat(-1, 1)})), change.ErrRef},
 	}
 	for _, x := range cases {
 		t.Run("CH4 "+x.name, func(t *testing.T) {
-			var c Change
+			var c change.Change
 			if _, err := decode(&c, x.b, nil); !errors.Is(err, x.want) {
 				t.Errorf("got %v, want %v", err, x.want)
 			}
@@ -251,7 +282,7 @@ func TestParseCanonical(t *testing.T) {
 }
 
 func TestParseFrame(t *testing.T) {
-	good := change(simple())
+	good := chunk(simple())
 	edit := func(f func(b []byte)) []byte { b := slices.Clone(good); f(b); return b }
 	two := [][]byte{me, []byte("bbbbbbbbbbbbbbbb"), []byte("aaaaaaaaaaaaaaaa")}
 	cases := []struct {
@@ -260,47 +291,47 @@ func TestParseFrame(t *testing.T) {
 		want error
 		code string
 	}{
-		{"nothing", nil, ErrFrame, "bad_change"},
-		{"cut off", good[:len(good)-1], ErrFrame, "bad_change"},
-		{"something behind", append(slices.Clone(good), 0), ErrFrame, "bad_change"},
-		{"other magic", edit(func(b []byte) { b[0] = 0 }), ErrFrame, "bad_change"},
-		{"document chunk", resign(edit(func(b []byte) { b[8] = 0 })), ErrType, "bad_change"},
-		{"compressed chunk", resign(edit(func(b []byte) { b[8] = 2 })), ErrType, "bad_change"},
-		{"bundle", resign(edit(func(b []byte) { b[8] = 3 })), ErrType, "bad_change"},
-		{"checksum", edit(func(b []byte) { b[4] ^= 1 }), ErrChecksum, "bad_change"},
-		{"content changed", edit(func(b []byte) { b[len(b)-1] ^= 1 }), ErrChecksum, "bad_change"},
-		{"sequence 0", build(1, nil, [][]byte{me}, 0, 1, 0, nil, simple(), nil), ErrHeader, "bad_change"},
-		{"first operation 0", build(1, nil, [][]byte{me}, 1, 0, 0, nil, simple(), nil), ErrHeader, "bad_change"},
-		{"first operation over 32 bits", build(1, nil, [][]byte{me}, 1, 1<<32, 0, nil, simple(), nil), ErrHeader, "bad_change"},
-		{"last operation over 32 bits", build(1, nil, [][]byte{me}, 1, 1<<32-2, 0, nil, simple(), nil), ErrHeader, "bad_change"},
-		{"no author", build(1, nil, [][]byte{nil}, 1, 1, 0, nil, simple(), nil), ErrHeader, "bad_change"},
-		{"actors out of order", build(1, nil, two, 1, 1, 0, nil, simple(), nil), ErrHeader, "bad_change"},
-		{"author among the others", build(1, nil, [][]byte{me, me}, 1, 1, 0, nil, simple(), nil), ErrHeader, "bad_change"},
-		{"dependencies out of order", build(1, []Hash{{2}, {1}}, [][]byte{me}, 1, 1, 0, nil, simple(), nil), ErrHeader, "bad_change"},
-		{"message not UTF-8", build(1, nil, [][]byte{me}, 1, 1, 0, []byte{0xff}, simple(), nil), ErrHeader, "bad_change"},
-		{"too many dependencies", build(1, make([]Hash, 65), [][]byte{me}, 1, 1, 0, nil, simple(), nil), ErrTooLarge, "too_large"},
-		{"too many actors", build(1, nil, slices.Repeat([][]byte{me}, 257), 1, 1, 0, nil, simple(), nil), ErrTooLarge, "too_large"},
-		{"message too long", build(1, nil, [][]byte{me}, 1, 1, 0, make([]byte, 257), simple(), nil), ErrTooLarge, "too_large"},
-		{"chunk too long", build(1, nil, [][]byte{me}, 1, 1, 0, nil, append(simple(), column{0x57, make([]byte, 32<<10)}), nil), ErrTooLarge, "too_large"},
-		{"key too long", change(with(0x15, append(cat(-3, 1, 'a', 1, 'b', 257), make([]byte, 257)...))), ErrColumn, "bad_change"},
+		{"nothing", nil, change.ErrFrame, "bad_change"},
+		{"cut off", good[:len(good)-1], change.ErrFrame, "bad_change"},
+		{"something behind", append(slices.Clone(good), 0), change.ErrFrame, "bad_change"},
+		{"other magic", edit(func(b []byte) { b[0] = 0 }), change.ErrFrame, "bad_change"},
+		{"document chunk", changetest.Resign(edit(func(b []byte) { b[8] = 0 })), change.ErrType, "bad_change"},
+		{"compressed chunk", changetest.Resign(edit(func(b []byte) { b[8] = 2 })), change.ErrType, "bad_change"},
+		{"bundle", changetest.Resign(edit(func(b []byte) { b[8] = 3 })), change.ErrType, "bad_change"},
+		{"checksum", edit(func(b []byte) { b[4] ^= 1 }), change.ErrChecksum, "bad_change"},
+		{"content changed", edit(func(b []byte) { b[len(b)-1] ^= 1 }), change.ErrChecksum, "bad_change"},
+		{"sequence 0", build(nil, [][]byte{me}, 0, 1, nil, simple(), nil), change.ErrHeader, "bad_change"},
+		{"first operation 0", build(nil, [][]byte{me}, 1, 0, nil, simple(), nil), change.ErrHeader, "bad_change"},
+		{"first operation over 32 bits", build(nil, [][]byte{me}, 1, 1<<32, nil, simple(), nil), change.ErrHeader, "bad_change"},
+		{"last operation over 32 bits", build(nil, [][]byte{me}, 1, 1<<32-2, nil, simple(), nil), change.ErrHeader, "bad_change"},
+		{"no author", build(nil, [][]byte{nil}, 1, 1, nil, simple(), nil), change.ErrHeader, "bad_change"},
+		{"actors out of order", build(nil, two, 1, 1, nil, simple(), nil), change.ErrHeader, "bad_change"},
+		{"author among the others", build(nil, [][]byte{me, me}, 1, 1, nil, simple(), nil), change.ErrHeader, "bad_change"},
+		{"dependencies out of order", build([]change.Hash{{2}, {1}}, [][]byte{me}, 1, 1, nil, simple(), nil), change.ErrHeader, "bad_change"},
+		{"message not UTF-8", build(nil, [][]byte{me}, 1, 1, []byte{0xff}, simple(), nil), change.ErrHeader, "bad_change"},
+		{"too many dependencies", build(make([]change.Hash, 65), [][]byte{me}, 1, 1, nil, simple(), nil), change.ErrTooLarge, "too_large"},
+		{"too many actors", build(nil, slices.Repeat([][]byte{me}, 257), 1, 1, nil, simple(), nil), change.ErrTooLarge, "too_large"},
+		{"message too long", build(nil, [][]byte{me}, 1, 1, make([]byte, 257), simple(), nil), change.ErrTooLarge, "too_large"},
+		{"chunk too long", build(nil, [][]byte{me}, 1, 1, nil, append(simple(), column{0x57, make([]byte, 32<<10)}), nil), change.ErrTooLarge, "too_large"},
+		{"key too long", chunk(with(0x15, append(cat(-3, 1, 'a', 1, 'b', 257), make([]byte, 257)...))), change.ErrColumn, "bad_change"},
 	}
 	for _, x := range cases {
 		t.Run("CH2 "+x.name, func(t *testing.T) {
-			var c Change
+			var c change.Change
 			_, err := decode(&c, x.b, nil)
-			if !errors.Is(err, x.want) || Code(err) != x.code {
-				t.Errorf("got %v (%s), want %v (%s)", err, Code(err), x.want, x.code)
+			if !errors.Is(err, x.want) || change.Code(err) != x.code {
+				t.Errorf("got %v (%s), want %v (%s)", err, change.Code(err), x.want, x.code)
 			}
 		})
 	}
 	t.Run("CH2 a change that is refused after its frame can be named", func(t *testing.T) {
-		var c Change
-		if err := c.Parse(build(1, nil, [][]byte{me}, 0, 1, 0, nil, simple(), nil), nil); err == nil || c.Hash == (Hash{}) {
+		var c change.Change
+		if err := c.Parse(build(nil, [][]byte{me}, 0, 1, nil, simple(), nil), nil); err == nil || c.Hash == (change.Hash{}) {
 			t.Errorf("err %v, hash %v", err, c.Hash)
 		}
 	})
 	t.Run("CH2 an error of somebody else has no code", func(t *testing.T) {
-		if Code(nil) != "" || Code(io.EOF) != "" || Code(fmt.Errorf("x: %w", ErrType)) != "bad_change" {
+		if change.Code(nil) != "" || change.Code(io.EOF) != "" || change.Code(fmt.Errorf("x: %w", change.ErrType)) != "bad_change" {
 			t.Error("wrong codes")
 		}
 	})
@@ -310,20 +341,20 @@ func TestParseFrame(t *testing.T) {
 func bombs() map[string][]byte {
 	const n = 4_000_001
 	ops := func(action, pred []byte) []byte {
-		return change([]column{{0x15, cat(n, 1, 'a')}, {0x34, binary.AppendUvarint(nil, n)}, {0x42, action}, {0x56, cat(n, 0)}, {0x70, pred}})
+		return chunk([]column{{0x15, cat(n, 1, 'a')}, {0x34, binary.AppendUvarint(nil, n)}, {0x42, action}, {0x56, cat(n, 0)}, {0x70, pred}})
 	}
 	keys := func(n int64) []byte {
-		key := append(append(appendSleb(nil, n), uleb(256)...), bytes.Repeat([]byte("k"), 256)...)
-		return change([]column{{0x15, key}, {0x34, binary.AppendUvarint(nil, uint64(n))}, {0x42, append(appendSleb(nil, n), 1)}, {0x56, append(appendSleb(nil, n), 0)}, {0x70, append(appendSleb(nil, n), 0)}})
+		key := append(append(changetest.AppendSleb(nil, n), changetest.Uleb(256)...), bytes.Repeat([]byte("k"), 256)...)
+		return chunk([]column{{0x15, key}, {0x34, binary.AppendUvarint(nil, uint64(n))}, {0x42, append(changetest.AppendSleb(nil, n), 1)}, {0x56, append(changetest.AppendSleb(nil, n), 0)}, {0x70, append(changetest.AppendSleb(nil, n), 0)}})
 	}
-	sl := func(v int64, x ...byte) []byte { return append(appendSleb(nil, v), x...) }
+	sl := func(v int64, x ...byte) []byte { return append(changetest.AppendSleb(nil, v), x...) }
 	return map[string][]byte{
 		"operations":             ops(sl(n, 1), sl(n, 0)),
 		"a literal run":          ops(sl(-n, 1), sl(n, 0)),
 		"operations over 63 bit": ops(sl(math.MaxInt64, 1), sl(math.MaxInt64, 0)),
 		"literals over 63 bit":   ops(sl(math.MinInt64, 1), sl(math.MinInt64, 0)),
-		"predecessors":           change([]column{{0x15, cat(2, 1, 'a')}, {0x34, []byte{2}}, {0x42, cat(2, 1)}, {0x56, cat(2, 0)}, {0x70, append(cat(2), uleb(1<<31)...)}}),
-		"predecessors over 64":   change([]column{{0x15, cat(2, 1, 'a')}, {0x34, []byte{2}}, {0x42, cat(2, 1)}, {0x56, cat(2, 0)}, {0x70, append(cat(2), uleb(math.MaxUint64)...)}}),
+		"predecessors":           chunk([]column{{0x15, cat(2, 1, 'a')}, {0x34, []byte{2}}, {0x42, cat(2, 1)}, {0x56, cat(2, 0)}, {0x70, append(cat(2), changetest.Uleb(1<<31)...)}}),
+		"predecessors over 64":   chunk([]column{{0x15, cat(2, 1, 'a')}, {0x34, []byte{2}}, {0x42, cat(2, 1)}, {0x56, cat(2, 0)}, {0x70, append(cat(2), changetest.Uleb(math.MaxUint64)...)}}),
 		"keys":                   keys(5000),
 	}
 }
@@ -331,8 +362,8 @@ func bombs() map[string][]byte {
 func TestParseBombs(t *testing.T) {
 	for name, b := range bombs() {
 		t.Run("CH3 a bomb of "+name+" is refused before anything is expanded", func(t *testing.T) {
-			var c Change
-			var d Decoder
+			var c change.Change
+			var d change.Decoder
 			run := func() error {
 				if err := c.Parse(b, nil); err != nil {
 					return err
@@ -343,7 +374,7 @@ func TestParseBombs(t *testing.T) {
 				return d.Err()
 			}
 			err := run()
-			if code := Code(err); code != "too_many_ops" && code != "too_large" {
+			if code := change.Code(err); code != "too_many_ops" && code != "too_large" {
 				t.Errorf("%d bytes: %v", len(b), err)
 			}
 			if n := testing.AllocsPerRun(100, func() { _ = c.Parse(b, nil) }); n != 0 {
@@ -360,7 +391,7 @@ func BenchmarkParseBomb(b *testing.B) {
 	for name, x := range bombs() {
 		b.Run(fmt.Sprintf("%s %d bytes", name, len(x)), func(b *testing.B) {
 			b.ReportAllocs()
-			var c Change
+			var c change.Change
 			for b.Loop() {
 				_ = c.Parse(x, nil)
 			}
@@ -371,9 +402,9 @@ func BenchmarkParseBomb(b *testing.B) {
 func TestParseAllocates(t *testing.T) {
 	t.Run("CH3 parsing and walking honest changes allocates nothing", func(t *testing.T) {
 		changes := corpus(t, "text")
-		var c Change
-		var d Decoder
-		var op Op
+		var c change.Change
+		var d change.Decoder
+		var op change.Op
 		n := testing.AllocsPerRun(10, func() {
 			for _, b := range changes {
 				if c.Parse(b, nil) != nil {
@@ -392,24 +423,23 @@ func TestParseAllocates(t *testing.T) {
 
 func deflated(t testing.TB, chunk []byte) []byte {
 	t.Helper()
-	r := cursor{b: chunk[9:]}
-	r.uleb()
+	_, n := binary.Uvarint(chunk[9:])
 	var z bytes.Buffer
 	w, _ := flate.NewWriter(&z, flate.BestCompression)
-	if _, err := w.Write(r.b); err != nil {
+	if _, err := w.Write(chunk[9+n:]); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	b := append(slices.Clone(chunk[:8]), chunkCompressed)
+	b := append(slices.Clone(chunk[:8]), 2)
 	return append(binary.AppendUvarint(b, uint64(z.Len())), z.Bytes()...)
 }
 
 func TestParseStored(t *testing.T) {
 	good := corpus(t, "page")[10]
 	t.Run("CH5 a stored chunk may be compressed and is kept plain", func(t *testing.T) {
-		var c, want Change
+		var c, want change.Change
 		if err := want.Parse(good, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -421,22 +451,22 @@ func TestParseStored(t *testing.T) {
 		}
 	})
 	t.Run("CH5 damage is refused", func(t *testing.T) {
-		var c Change
+		var c change.Change
 		z := deflated(t, good)
 		for name, b := range map[string][]byte{
 			"cut off":              z[:len(z)-2],
 			"other checksum":       append(append(slices.Clone(z[:4]), 1, 2, 3, 4), z[8:]...),
-			"not deflate":          seal(chunkCompressed, []byte{0xff, 0xff, 0xff}),
-			"bytes behind deflate": seal(chunkCompressed, append(slices.Clone(z[11:]), 0)),
+			"not deflate":          changetest.Seal(2, []byte{0xff, 0xff, 0xff}),
+			"bytes behind deflate": changetest.Seal(2, append(slices.Clone(z[11:]), 0)),
 		} {
-			if _, err := c.ParseStored(b, nil); Code(err) != "bad_change" {
+			if _, err := c.ParseStored(b, nil); change.Code(err) != "bad_change" {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
 	})
 	t.Run("CH5 what inflates to more than 1 MiB is refused", func(t *testing.T) {
-		b := deflated(t, seal(chunkChange, make([]byte, MaxInflated+1)))
-		if _, err := Inflate(b); !errors.Is(err, ErrTooLarge) || len(b) > 2000 {
+		b := deflated(t, changetest.Seal(1, make([]byte, change.MaxInflated+1)))
+		if _, err := change.Inflate(b); !errors.Is(err, change.ErrTooLarge) || len(b) > 2000 {
 			t.Errorf("%d bytes: %v", len(b), err)
 		}
 	})
@@ -445,14 +475,14 @@ func TestParseStored(t *testing.T) {
 func TestChangeHandOver(t *testing.T) {
 	t.Run("CH6 a parsed change is read by another goroutine", func(t *testing.T) {
 		type parsed struct {
-			c     *Change
+			c     *change.Change
 			chunk []byte
 		}
 		ch := make(chan parsed, 16)
 		go func() { // ends with the channel that the test drains
 			defer close(ch)
 			for _, b := range corpus(t, "page") {
-				c := new(Change)
+				c := new(change.Change)
 				if err := c.Parse(b, nil); err != nil {
 					t.Error(err)
 					return
@@ -460,7 +490,7 @@ func TestChangeHandOver(t *testing.T) {
 				ch <- parsed{c, b}
 			}
 		}()
-		var d Decoder
+		var d change.Decoder
 		n := 0
 		for x := range ch {
 			d.Reset(x.c)
