@@ -1,0 +1,122 @@
+/** One person in one browser context: signs in through the classroom page, answers its questions, and has the board in front of them. */
+import fs from "node:fs";
+import { chromium } from "playwright-core";
+import { Board } from "./board.mjs";
+import { until } from "./stack.mjs";
+
+const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+
+export function launch() {
+  const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
+  if (!fs.existsSync(executablePath)) throw new Error(`Chromium is missing at ${executablePath}: apt-get install chromium, or set CHROMIUM`);
+  return chromium.launch({ executablePath, headless: true, args: FLAGS });
+}
+
+/** Faults of a page that no test should overlook. */
+class Faults {
+  list = [];
+  constructor(page, allowed) {
+    page.on("pageerror", (err) => this.list.push(`page error: ${err.message}`));
+    page.on("console", (m) => {
+      if (m.type() === "error" && /Content Security Policy|Refused to|Uncaught|violates/.test(m.text())) this.list.push(`console: ${m.text().slice(0, 300)}`);
+    });
+    page.on("request", (r) => {
+      const url = r.url();
+      if (/^https?:/.test(url) && !allowed.some((origin) => url.startsWith(`${origin}/`))) this.list.push(`request to a stranger: ${url.slice(0, 200)}`);
+    });
+  }
+}
+
+export class Person {
+  /** A new context (= a new device) for `user`, an entry of ready.users. Options: viewport, colorScheme, locale. */
+  static async open(browser, stack, user, options = {}) {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: "en-GB", ...options });
+    const page = await context.newPage();
+    const { classroom, lectern, homeserver } = stack.ready;
+    const origins = [classroom, lectern, homeserver, ...(options.homeservers ?? [])];
+    return new Person(stack, user, context, page, new Faults(page, origins));
+  }
+
+  constructor(stack, user, context, page, faults) {
+    Object.assign(this, { stack, user, context, page, faults });
+    this.name = user.user_id.slice(1).split(":")[0];
+    /** Welcome frames seen on this page's WebSockets, newest last (docs/protocol.md §2.3). */
+    this.welcomes = [];
+    page.on("websocket", (ws) => Board.watchSocket(ws, this.welcomes));
+  }
+
+  /** One click on the demo button. */
+  async signIn() {
+    await this.page.goto(this.stack.ready.classroom);
+    await this.page.getByTestId(`demo-${this.user.user_id}`).click();
+    await this.page.locator(".workspace").waitFor({ timeout: 60_000 });
+  }
+
+  /** With name and password, as people of a school do. */
+  async signInWithPassword(password = this.user.password) {
+    await this.page.goto(this.stack.ready.classroom);
+    await this.page.locator("input[name=username]").fill(this.user.user_id);
+    await this.page.locator("input[name=password]").fill(password);
+    await this.page.locator("form button[type=submit]").click();
+  }
+
+  async openRoom(roomId = this.stack.ready.room_id) {
+    const join = this.page.getByTestId(`join-${roomId}`);
+    const room = this.page.getByTestId(`room-${roomId}`);
+    await room.or(join).first().waitFor({ timeout: 30_000 });
+    if (await join.isVisible()) await join.click();
+    await room.click();
+  }
+
+  /** Answers whatever the classroom asks until the widget is connected; gives the board. `prompts` afterwards says what was asked. */
+  async openBoard({ widget = this.stack.ready.widgets[0].id, ms = 60_000 } = {}) {
+    this.prompts = [];
+    const { page } = this;
+    const frame = page.locator(`iframe[data-widget="${widget}"]`);
+    await until(
+      `${this.name}: whiteboard open`,
+      async () => {
+        for (const id of ["consent-open", "prompt-allow"]) {
+          const button = page.getByTestId(id);
+          if (!(await button.isVisible())) continue;
+          const dialog = page.locator("dialog[open]");
+          const what = (await dialog.count()) > 0 ? await dialog.getAttribute("data-testid") : "consent";
+          if (what === "prompt-identity") await dialog.locator(".remember input").check();
+          await button.click();
+          this.prompts.push(what);
+        }
+        if ((await frame.count()) === 0) return false;
+        if ((await frame.getAttribute("data-state")) !== "ready" || (await page.locator("dialog[open]").count()) > 0) return false;
+        this.board = await Board.in(this, frame);
+        return this.board !== null && (await this.board.isLive());
+      },
+      ms,
+      100,
+    );
+    return this.board;
+  }
+
+  /** Signs in, opens the room and the board. */
+  async enter(options) {
+    await this.signIn();
+    await this.openRoom(options?.room);
+    return this.openBoard(options);
+  }
+
+  /** Reloads the whole page, as a person would; the session stays. */
+  async reload() {
+    const before = this.welcomes.length;
+    await this.page.reload();
+    await this.openBoard();
+    await until(`${this.name}: welcomed again`, () => this.welcomes.length > before);
+    return this.board;
+  }
+
+  async screenshot(file) {
+    await this.page.screenshot({ path: file });
+  }
+
+  close() {
+    return this.context.close();
+  }
+}
