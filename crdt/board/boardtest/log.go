@@ -1,0 +1,252 @@
+package boardtest
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/educationpub/lectern/crdt/board"
+)
+
+// ErrInjected is the failure that was asked for.
+var ErrInjected = errors.New("boardtest: injected failure")
+
+// Step is a durable step that can be made to fail.
+type Step string
+
+// Steps of Log.
+const (
+	Open   Step = "open"
+	Create Step = "create"
+	Append Step = "append"
+	Read   Step = "read"
+	Actors Step = "actors"
+	Issue  Step = "issue"
+)
+
+// Log is a board.Log in memory, which keeps what a disk would keep. Close ends its goroutine.
+type Log struct {
+	// Latency of an append; set before use.
+	Latency time.Duration
+
+	queue chan func()
+	ended chan struct{}
+
+	mu sync.Mutex
+	// Guarded by mu.
+	boards map[board.ID]*stored
+	faults map[Step]fault
+	gate   chan struct{} // not nil: appends wait until it is closed
+	reads  int
+}
+
+type stored struct {
+	meta    board.Meta
+	entries []board.Entry
+	actors  map[board.ActorID]board.Person
+}
+
+type fault struct {
+	after   int
+	applied bool
+}
+
+// NewLog is an empty log.
+func NewLog() *Log {
+	l := &Log{queue: make(chan func(), 1024), ended: make(chan struct{}), boards: map[board.ID]*stored{}, faults: map[Step]fault{}}
+	go func() { // ends in Close
+		defer close(l.ended)
+		for f := range l.queue {
+			time.Sleep(l.Latency)
+			l.mu.Lock()
+			gate := l.gate
+			l.mu.Unlock()
+			if gate != nil {
+				<-gate
+			}
+			f()
+		}
+	}()
+	return l
+}
+
+// Close ends the log's goroutine.
+func (l *Log) Close() { close(l.queue); <-l.ended }
+
+// Pause keeps appends from finishing until the answer is called.
+func (l *Log) Pause() (resume func()) {
+	gate := make(chan struct{})
+	l.mu.Lock()
+	l.gate = gate
+	l.mu.Unlock()
+	return func() {
+		l.mu.Lock()
+		l.gate = nil
+		l.mu.Unlock()
+		close(gate)
+	}
+}
+
+// Reads counts calls of Read.
+func (l *Log) Reads() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.reads
+}
+
+// Fail makes a step fail once after it has succeeded n times, with or without having happened.
+func (l *Log) Fail(s Step, n int, applied bool) {
+	l.mu.Lock()
+	l.faults[s] = fault{n, applied}
+	l.mu.Unlock()
+}
+
+// Entries are the stored entries of a board.
+func (l *Log) Entries(id board.ID) []board.Entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if b := l.boards[id]; b != nil {
+		return slices.Clone(b.entries)
+	}
+	return nil
+}
+
+// Snapshot pretends that a document was merged up to seq.
+func (l *Log) Snapshot(id board.ID, doc board.DocID, seq uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	docs := slices.Clone(l.boards[id].meta.Docs)
+	for i := range docs {
+		if docs[i].ID == doc {
+			docs[i].Seq = seq
+		}
+	}
+	l.boards[id].meta.Docs = docs
+}
+
+// step runs a step under the lock, or fails as asked.
+func (l *Log) step(s Step, do func() error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if f, ok := l.faults[s]; ok {
+		if f.after == 0 {
+			delete(l.faults, s)
+			if f.applied {
+				if err := do(); err != nil {
+					return err
+				}
+			}
+			return ErrInjected
+		}
+		f.after--
+		l.faults[s] = f
+	}
+	return do()
+}
+
+func (l *Log) Open(_ context.Context, id board.ID) (m board.Meta, err error) {
+	err = l.step(Open, func() error {
+		b := l.boards[id]
+		if b == nil {
+			return board.ErrUnknown
+		}
+		m = b.meta
+		m.Seq = uint64(len(b.entries))
+		return nil
+	})
+	return m, err
+}
+
+func (l *Log) Create(_ context.Context, m board.Meta, entries []board.Entry, actors map[board.ActorID]board.Person) error {
+	return l.step(Create, func() error {
+		if l.boards[m.ID] != nil {
+			return board.ErrExists
+		}
+		b := &stored{meta: m, actors: map[board.ActorID]board.Person{}}
+		maps.Copy(b.actors, actors)
+		if err := b.add(entries); err != nil {
+			return err
+		}
+		l.boards[m.ID] = b
+		return nil
+	})
+}
+
+func (b *stored) add(entries []board.Entry) error {
+	for i, e := range entries {
+		if e.Seq != uint64(len(b.entries)+i)+1 {
+			return errors.New("boardtest: entries are not dense")
+		}
+		for _, o := range append(b.entries, entries[:i]...) {
+			if o.Hash == e.Hash && o.Doc == e.Doc && o.Epoch == e.Epoch {
+				return errors.New("boardtest: the same change twice")
+			}
+		}
+	}
+	for _, e := range entries {
+		e.Bytes = slices.Clone(e.Bytes)
+		e.At = e.At.Truncate(time.Millisecond).UTC()
+		b.entries = append(b.entries, e)
+	}
+	return nil
+}
+
+func (l *Log) Append(id board.ID, entries []board.Entry, done func(error)) {
+	l.queue <- func() {
+		done(l.step(Append, func() error {
+			b := l.boards[id]
+			if b == nil {
+				return board.ErrUnknown
+			}
+			return b.add(entries)
+		}))
+	}
+}
+
+func (l *Log) Read(_ context.Context, id board.ID, after uint64, limit, maxBytes int) (out []board.Entry, err error) {
+	err = l.step(Read, func() error {
+		l.reads++
+		b := l.boards[id]
+		if b == nil {
+			return board.ErrUnknown
+		}
+		size := 0
+		for _, e := range b.entries[min(after, uint64(len(b.entries))):] {
+			if len(out) == limit || size >= maxBytes {
+				break
+			}
+			size += len(e.Bytes)
+			out = append(out, e)
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (l *Log) Actors(_ context.Context, id board.ID) (out map[board.ActorID]board.Person, err error) {
+	err = l.step(Actors, func() error {
+		out = map[board.ActorID]board.Person{}
+		if b := l.boards[id]; b != nil {
+			maps.Copy(out, b.actors)
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (l *Log) IssueActor(_ context.Context, id board.ID, a board.ActorID, p board.Person) error {
+	return l.step(Issue, func() error {
+		b := l.boards[id]
+		if b == nil {
+			return board.ErrUnknown
+		}
+		if _, ok := b.actors[a]; ok {
+			return errors.New("boardtest: actor exists")
+		}
+		b.actors[a] = p
+		return nil
+	})
+}
