@@ -176,7 +176,7 @@ func TestOpen(t *testing.T) {
 		time.Sleep(6 * time.Minute)
 		c := r.join(ada, func(j *board.Join) { j.Log, j.Have, j.Actor = a.w.Meta.Log, 3, a.w.Actor })
 		want(t, "resume", c.w.Resume, true)
-		c.a = a.a
+		c.a, c.n = a.a, a.n
 		c.draw(1)
 		c.settle()
 		want(t, "entries", len(r.check(a, c)), 4)
