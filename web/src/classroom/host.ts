@@ -1,6 +1,6 @@
 /** One widget in one iframe: the conversation with it, from load to removal. */
 import { ClientEvent, RoomStateEvent, type MatrixEvent } from "matrix-js-sdk";
-import { ClientWidgetApi, Widget, type IRoomEvent } from "matrix-widget-api";
+import { ClientWidgetApi, Widget, type IRoomEvent, type IWidgetApiRequest } from "matrix-widget-api";
 import { ClassroomDriver, rawEvent, type DriverOptions } from "./driver";
 import { admit } from "./guard";
 import type { Settings } from "./settings";
@@ -36,6 +36,13 @@ export function hostWidget(o: HostOptions): () => void {
     api.updateTheme({ name: theme }).catch(ignored);
     api.updateLanguage(language).catch(ignored);
   };
+  if (widget.waitForIframeLoad) {
+    // The library throws on the second one, which comes whenever the widget's page reloads itself. Same refusal, without that.
+    api.on("action:content_loaded", (ev: CustomEvent<IWidgetApiRequest>) => {
+      ev.preventDefault();
+      api.transport.reply(ev.detail, { error: { message: "Not expecting content_loaded: this widget is waited for by its load event" } });
+    });
+  }
   api.on("preparing", () => {
     clearTimeout(slow); // it answered; from here on the person may be the one who takes their time
   });
