@@ -33,14 +33,13 @@ type Config struct {
 	// SchoolRanges are address ranges of schools (many people behind one address): failures from there are slowed down ten times later.
 	SchoolRanges []string `yaml:"school_ranges"`
 
-	Matrix     Matrix     `yaml:"matrix"`
-	OpenID     OpenID     `yaml:"openid"`
-	RTC        RTC        `yaml:"rtc"`
-	Storage    Storage    `yaml:"storage"`
-	Checkpoint Checkpoint `yaml:"checkpoint"`
-	Metrics    Metrics    `yaml:"metrics"`
-	Log        Log        `yaml:"log"`
-	Worker     Worker     `yaml:"worker"`
+	Matrix  Matrix  `yaml:"matrix"`
+	OpenID  OpenID  `yaml:"openid"`
+	RTC     RTC     `yaml:"rtc"`
+	Storage Storage `yaml:"storage"`
+	Metrics Metrics `yaml:"metrics"`
+	Log     Log     `yaml:"log"`
+	Worker  Worker  `yaml:"worker"`
 }
 
 // Matrix is the companion: the ordinary Matrix account through which Lectern is a member of rooms.
@@ -89,15 +88,6 @@ type Storage struct {
 	KeysAtRest *bool `yaml:"keys_at_rest"`
 	// Synchronous is SQLite's setting: FULL (default) or OFF (loses acknowledged work in a power cut; tests only).
 	Synchronous string `yaml:"synchronous"`
-}
-
-// Checkpoint is the copy in the room.
-type Checkpoint struct {
-	// Quiet is how long nothing may change before the board is written. Default 5s.
-	Quiet Duration `yaml:"quiet"`
-	// First and Max are the interval while people draw: it grows from First (30s) to Max (5m).
-	First Duration `yaml:"first"`
-	Max   Duration `yaml:"max"`
 }
 
 // Metrics is the operator's listener.
@@ -193,9 +183,6 @@ func (c *Config) Defaults() {
 	if c.Worker.Parallel == 0 {
 		c.Worker.Parallel = 1
 	}
-	dur(&c.Checkpoint.Quiet, 5*time.Second)
-	dur(&c.Checkpoint.First, 30*time.Second)
-	dur(&c.Checkpoint.Max, 5*time.Minute)
 	dur(&c.Worker.Timeout, 5*time.Second)
 	if _, server, ok := strings.Cut(c.Matrix.UserID, ":"); ok && len(c.Matrix.AllowInviters) == 0 {
 		c.Matrix.AllowInviters = []string{"@*:" + server}
@@ -247,8 +234,8 @@ func (c *Config) Validate() error {
 	default:
 		bad("storage.synchronous: %q is not FULL or OFF", c.Storage.Synchronous)
 	}
-	if c.Checkpoint.First > c.Checkpoint.Max || c.Checkpoint.Quiet <= 0 || c.Worker.Timeout <= 0 || c.Worker.Parallel < 1 || c.RTC.LogPeople < 1 {
-		bad("checkpoint, worker and rtc numbers must be positive, and checkpoint.first not above checkpoint.max")
+	if c.Worker.Timeout <= 0 || c.Worker.Parallel < 1 || c.RTC.LogPeople < 1 {
+		bad("worker.timeout, worker.parallel and rtc.log_people must be positive")
 	}
 	return errors.Join(errs...)
 }

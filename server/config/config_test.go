@@ -12,7 +12,7 @@ const good = `
 public_url: https://lectern.school.example
 client_origins: [https://app.element.io]
 matrix: {homeserver: "https://hs.school.example", user_id: "@lectern:school.example", password_file: pw}
-checkpoint: {quiet: 7s}
+worker: {timeout: 7s}
 `
 
 func write(t *testing.T, s string) string {
@@ -26,33 +26,33 @@ func write(t *testing.T, s string) string {
 
 func TestLoad(t *testing.T) {
 	t.Run("DV10 file, environment and defaults come together", func(t *testing.T) {
-		c, err := Load(write(t, good), []string{"LECTERN_RTC_LISTEN=:7882", "LECTERN_CLIENT_ORIGINS=https://a.example,https://b.example", "LECTERN_STORAGE_KEYS_AT_REST=false", "LECTERN_CHECKPOINT_FIRST=1m", "LECTERN_WORKER_PARALLEL=2", "HOME=/x", "LECTERN_DENDRITE=/y"})
+		c, err := Load(write(t, good), []string{"LECTERN_RTC_LISTEN=:7882", "LECTERN_CLIENT_ORIGINS=https://a.example,https://b.example", "LECTERN_STORAGE_KEYS_AT_REST=false", "LECTERN_WORKER_PARALLEL=2", "HOME=/x", "LECTERN_DENDRITE=/y"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if c.RTC.Listen != ":7882" || len(c.ClientOrigins) != 2 || *c.Storage.KeysAtRest || c.Worker.Parallel != 2 {
 			t.Errorf("environment not applied: %+v", c)
 		}
-		if time.Duration(c.Checkpoint.Quiet) != 7*time.Second || time.Duration(c.Checkpoint.First) != time.Minute || time.Duration(c.Checkpoint.Max) != 5*time.Minute {
-			t.Errorf("durations: got %+v", c.Checkpoint)
+		if time.Duration(c.Worker.Timeout) != 7*time.Second || c.RTC.LogPeople != 60 {
+			t.Errorf("got %+v, %+v", c.Worker, c.RTC)
 		}
 		if got := c.Matrix.AllowInviters; len(got) != 1 || got[0] != "@*:school.example" {
 			t.Errorf("inviters: got %q", got)
 		}
 	})
 	for name, tc := range map[string]struct{ yaml, env, want string }{
-		"unknown key":             {good + "colour: red\n", "", "colour"},
-		"unknown variable":        {good, "LECTERN_COLOUR=red", "LECTERN_COLOUR"},
-		"wrong type":              {good + "worker: {parallel: many}\n", "", "many"},
-		"no public url":           {"listen: ':1'\n", "", "public_url is missing"},
-		"no account":              {"public_url: https://x.example\n", "", "matrix.user_id"},
-		"origin with a path":      {strings.Replace(good, "app.element.io", "app.element.io/x", 1), "", "client_origins"},
-		"origin that breaks CSP":  {strings.Replace(good, "app.element.io", "a.io; script-src *", 1), "", "client_origins"},
-		"bad range":               {good + "trusted_proxies: [10.0.0.1]\n", "", "trusted_proxies"},
-		"bad duration":            {good, "LECTERN_CHECKPOINT_MAX=soon", "soon"},
-		"bad level":               {good, "LECTERN_LOG_LEVEL=loud", "log.level"},
-		"bad synchronous":         {good, "LECTERN_STORAGE_SYNCHRONOUS=maybe", "storage.synchronous"},
-		"first interval over max": {good, "LECTERN_CHECKPOINT_FIRST=10m", "checkpoint.first"},
+		"unknown key":            {good + "colour: red\n", "", "colour"},
+		"unknown variable":       {good, "LECTERN_COLOUR=red", "LECTERN_COLOUR"},
+		"wrong type":             {good + "rtc: {log_people: many}\n", "", "many"},
+		"no public url":          {"listen: ':1'\n", "", "public_url is missing"},
+		"no account":             {"public_url: https://x.example\n", "", "matrix.user_id"},
+		"origin with a path":     {strings.Replace(good, "app.element.io", "app.element.io/x", 1), "", "client_origins"},
+		"origin that breaks CSP": {strings.Replace(good, "app.element.io", "a.io; script-src *", 1), "", "client_origins"},
+		"bad range":              {good + "trusted_proxies: [10.0.0.1]\n", "", "trusted_proxies"},
+		"bad duration":           {good, "LECTERN_WORKER_TIMEOUT=soon", "soon"},
+		"bad level":              {good, "LECTERN_LOG_LEVEL=loud", "log.level"},
+		"bad synchronous":        {good, "LECTERN_STORAGE_SYNCHRONOUS=maybe", "storage.synchronous"},
+		"no workers":             {good, "LECTERN_WORKER_PARALLEL=-1", "worker.parallel"},
 	} {
 		t.Run("DV11 "+name+" is refused with its name", func(t *testing.T) {
 			var env []string

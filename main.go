@@ -1,0 +1,110 @@
+// Command lectern hosts classroom widgets beside a Matrix homeserver.
+//
+//	lectern serve [-config FILE]        the server
+//	lectern dev [-data DIR] …           everything on loopback: homeserver, demo people, an encrypted room with a whiteboard
+//	lectern merge-worker                the child process that merges documents (started by serve)
+//	lectern version
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/educationpub/lectern/crdt/worker"
+	"github.com/educationpub/lectern/server/app"
+	"github.com/educationpub/lectern/server/config"
+)
+
+// version is set by the Makefile.
+var version = "dev"
+
+const usage = `usage: lectern serve [-config FILE]
+       lectern dev [-data DIR] [-ready-file FILE] [-port N] [-classroom-port N] [-homeserver-port N] [-plain] [-federation]
+       lectern version
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "lectern:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args, environ []string, in io.Reader, out, errOut io.Writer) error {
+	if len(args) == 0 {
+		fmt.Fprint(errOut, usage)
+		return errors.New("which command?")
+	}
+	switch args[0] {
+	case "serve":
+		return serve(ctx, args[1:], environ, errOut)
+	case "dev":
+		return dev(ctx, args[1:], out, errOut)
+	case "merge-worker":
+		return worker.Main(in, out)
+	case "version":
+		_, err := fmt.Fprintln(out, "lectern", version)
+		return err
+	case "help", "-h", "--help":
+		_, err := fmt.Fprint(out, usage)
+		return err
+	default:
+		fmt.Fprint(errOut, usage)
+		return fmt.Errorf("unknown command %q", args[0])
+	}
+}
+
+func serve(ctx context.Context, args, environ []string, errOut io.Writer) error {
+	fs := flag.NewFlagSet("serve", flag.ContinueOnError)
+	fs.SetOutput(errOut)
+	path := fs.String("config", "", "YAML file; LECTERN_* variables override it")
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	cfg, err := config.Load(*path, environ)
+	if err != nil {
+		return err
+	}
+	return app.Run(ctx, cfg, app.Options{Version: version, Log: logger(errOut, cfg.Log.Level)})
+}
+
+func dev(ctx context.Context, args []string, out, errOut io.Writer) error {
+	fs := flag.NewFlagSet("dev", flag.ContinueOnError)
+	fs.SetOutput(errOut)
+	o := app.DevOptions{Version: version, Out: out}
+	var level string
+	fs.StringVar(&o.Dir, "data", ".dev", "folder that keeps everything between starts")
+	fs.StringVar(&o.ReadyFile, "ready-file", "", "JSON file to write once everything is up")
+	fs.IntVar(&o.Port, "port", 0, "port of Lectern (0: the last one, or any)")
+	fs.IntVar(&o.ClassroomPort, "classroom-port", 0, "port of the classroom page")
+	fs.IntVar(&o.HomeserverPort, "homeserver-port", 0, "port of the homeserver")
+	fs.BoolVar(&o.Plain, "plain", false, "first start: an unencrypted room")
+	fs.BoolVar(&o.Federation, "federation", false, "first start: a homeserver that federates on loopback")
+	fs.BoolVar(&o.NoKeysAtRest, "no-keys-at-rest", false, "store boards in clear (for the test that looks for readable text)")
+	fs.BoolVar(&o.NoDataChannel, "no-data-channel", false, "WebSocket only")
+	fs.StringVar(&level, "log", "warn", "debug, info, warn or error")
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	o.Log = logger(errOut, level)
+	return app.Dev(ctx, o)
+}
+
+func logger(w io.Writer, level string) *slog.Logger {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(strings.ToUpper(level))); err != nil {
+		l = slog.LevelInfo
+	}
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l}))
+}
