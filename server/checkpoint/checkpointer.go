@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,15 +44,16 @@ type Checkpointer struct {
 	log    *slog.Logger
 
 	// Guarded by mu. What came in since Run last looked; at most one entry per board.
-	mu         sync.Mutex
-	pending    map[board.ID]board.Changed
-	rewrites   map[board.ID]board.Changed
-	rechecks   map[string]bool
-	wake       chan struct{} // capacity 1
-	flushes    chan *flush
-	results    chan result
-	finished   chan struct{} // closed when Run returns
-	finishOnce sync.Once
+	mu       sync.Mutex
+	pending  map[board.ID]board.Changed
+	rewrites map[board.ID]board.Changed
+	rechecks map[string]bool
+
+	// Immutable after New.
+	wake     chan struct{} // capacity 1
+	flushes  chan *flush
+	results  chan result
+	finished chan struct{} // closed when Run returns
 }
 
 var _ board.Checkpoints = (*Checkpointer)(nil)
@@ -60,14 +62,14 @@ var _ board.Checkpoints = (*Checkpointer)(nil)
 type flush struct {
 	only board.ID // "" for all
 	done chan error
-	left map[board.ID]bool // owned by Run
-	errs []error           // owned by Run
+	left map[board.ID]uint64 // what is to be saved at least; owned by Run
+	errs []error             // owned by Run
 }
 
 // New returns a Checkpointer. Restore works at once, saving begins with Run.
 func New(c Config) *Checkpointer {
-	c.Parallel = max(c.Parallel, 0)
-	if c.Parallel == 0 {
+	c.Home = strings.TrimRight(c.Home, "/")
+	if c.Parallel <= 0 {
 		c.Parallel = 2
 	}
 	if c.Saved == nil {
@@ -126,7 +128,7 @@ func (c *Checkpointer) Flush(ctx context.Context) error { return c.ask(ctx, "") 
 func (c *Checkpointer) Save(ctx context.Context, id board.ID) error { return c.ask(ctx, id) }
 
 func (c *Checkpointer) ask(ctx context.Context, only board.ID) error {
-	f := &flush{only: only, done: make(chan error, 1), left: make(map[board.ID]bool)}
+	f := &flush{only: only, done: make(chan error, 1), left: make(map[board.ID]uint64)}
 	select {
 	case c.flushes <- f:
 	case <-c.finished:
@@ -146,7 +148,7 @@ func (c *Checkpointer) ask(ctx context.Context, only board.ID) error {
 
 // Run saves boards until ctx ends, then waits for the jobs it started. It is called once.
 func (c *Checkpointer) Run(ctx context.Context) error {
-	defer c.finishOnce.Do(func() { close(c.finished) })
+	defer close(c.finished)
 	var jobs sync.WaitGroup
 	defer jobs.Wait()
 	l := loop{c: c, states: make(map[board.ID]*state), jobs: &jobs}

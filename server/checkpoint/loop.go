@@ -22,15 +22,15 @@ type loop struct {
 
 // job is what one goroutine does for one board.
 type job struct {
-	kind       jobKind
-	id         board.ID
-	room       string
-	board      string // kind of the board
-	leaving    bool
-	rewrite    bool
-	bases      bases
-	saved      uint64
-	stuckKnown uint64
+	kind    jobKind
+	id      board.ID
+	room    string
+	board   string // kind of the board
+	leaving bool
+	rewrite bool
+	bases   bases
+	saved   uint64
+	problem string // why the last job failed
 }
 
 // result of a job.
@@ -44,6 +44,7 @@ type result struct {
 	bases    bases
 	bytes    int
 	events   int
+	problem  string
 }
 
 // dirty takes up boards that were not saved before the last stop, spread over the first interval.
@@ -73,7 +74,11 @@ func (l *loop) collect() {
 
 	now := time.Now()
 	for id, b := range pending {
-		l.state(id, b, now).changed(b, now)
+		s := l.state(id, b, now)
+		if s.loaded && s.people == 0 && b.People > 0 && s.running == jobNone {
+			s.loaded = false // the board has been opened again and does not know how far its copy is
+		}
+		s.changed(b, now)
 	}
 	for id, b := range rewrites {
 		if s := l.state(id, b, now); s.room == b.Room && s.kind == b.Kind {
@@ -120,7 +125,7 @@ func (l *loop) start(ctx context.Context) time.Time {
 }
 
 func (l *loop) begin(ctx context.Context, s *state, kind jobKind, now time.Time) {
-	j := job{kind: kind, id: s.id, room: s.room, board: s.kind, leaving: s.left || s.people == 0, rewrite: s.rewrite, bases: s.bases, saved: s.saved, stuckKnown: s.stuck}
+	j := job{kind: kind, id: s.id, room: s.room, board: s.kind, leaving: s.left || s.people == 0, rewrite: s.rewrite, bases: s.bases, saved: s.saved, problem: s.problem}
 	s.begun(kind, now)
 	l.running++
 	l.jobs.Go(func() {
@@ -140,8 +145,11 @@ func (l *loop) finish(r result) {
 	s.running = jobNone
 	s.budget.fill(now)
 	s.budget.spend(r.events, r.bytes)
-	if r.bases != nil {
+	if r.bases != nil && (r.job.kind == jobWrite || s.bases == nil) {
 		s.bases = r.bases
+	}
+	if r.job.kind != jobLoad {
+		s.problem = r.problem
 	}
 	s.snapshot, s.stuck = max(s.snapshot, r.snapshot), max(s.stuck, r.stuck)
 	if r.err == nil {
@@ -153,12 +161,17 @@ func (l *loop) finish(r result) {
 		s.wait(now, least)
 	}
 	for _, f := range l.flushes {
-		if f.left[s.id] && (r.job.kind == jobWrite || r.err != nil) {
+		target, ok := f.left[s.id]
+		switch {
+		case !ok:
+		case r.err != nil:
 			delete(f.left, s.id)
-			if r.err != nil {
-				f.errs = append(f.errs, r.err)
-				s.flush = false
-			}
+			f.errs = append(f.errs, r.err)
+			s.flush = false
+		case r.job.kind == jobWrite && s.saved >= target:
+			delete(f.left, s.id)
+		default: // what was running had begun before the last changes
+			s.flush = true
 		}
 	}
 	l.settle()
@@ -189,7 +202,7 @@ func (l *loop) flush(f *flush) {
 			continue
 		}
 		if !s.loaded || s.dirty() || s.running == jobWrite {
-			s.flush, f.left[id] = true, true
+			s.flush, f.left[id] = true, s.seq
 			s.retryAt = time.Time{}
 		}
 	}

@@ -181,9 +181,10 @@ func restoreError(doing string, err error) error {
 	return board.ErrUnavailable.Because("%s: %w", doing, err)
 }
 
-// mergeError does the same for the merge worker: a document that kills or exceeds it is damaged, a worker that does not start is not its fault.
+// mergeError does the same for the merge worker: a document that kills it or does not load is damaged. One that takes too long or too much may be an
+// honest one on a busy machine.
 func mergeError(doc board.DocID, err error) error {
-	for _, fault := range []error{worker.ErrBase, worker.ErrCrashed, worker.ErrMemory, worker.ErrTimeout, worker.ErrLimit, worker.ErrPoison, worker.ErrAnswer} {
+	for _, fault := range []error{worker.ErrBase, worker.ErrCrashed, worker.ErrLimit, worker.ErrPoison, worker.ErrAnswer} {
 		if errors.Is(err, fault) {
 			return board.ErrDamaged.Because("document %s: %w", doc, err)
 		}

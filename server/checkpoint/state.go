@@ -55,6 +55,7 @@ type state struct {
 	retryAt  time.Time
 	refused  bool // Forbidden or Revoked: what the room says may end the wait
 	bases    bases
+	problem  string // why the last job failed, for whoever opens the board next
 }
 
 // bases are files already uploaded, by document; they outlive a failed write of the event.
@@ -66,6 +67,7 @@ func newState(c board.Changed, now time.Time) *state {
 
 // changed takes in what the board says.
 func (s *state) changed(c board.Changed, now time.Time) {
+	s.room, s.kind = c.Room, c.Kind // a rewrite may have named a wrong one
 	if c.Seq > s.seq {
 		if s.seq <= s.saved || s.dirtySince.IsZero() {
 			s.dirtySince = now

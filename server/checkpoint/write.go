@@ -40,7 +40,8 @@ func (c *Checkpointer) perform(ctx context.Context, j job) result {
 			level = c.log.Error
 		}
 		level("board is not saved to its room", "board", j.id, "room", j.room, "err", r.err)
-		c.config.Saved(j.id, c.savedNow(ctx, j.id, problem(r.err)))
+		r.problem = problem(r.err)
+		c.config.Saved(j.id, c.savedNow(ctx, j.id, r.problem))
 	}
 	if r.stuck > 0 {
 		r.err = nil // told, and no use in trying again
@@ -75,8 +76,8 @@ func (c *Checkpointer) load(ctx context.Context, r *result) error {
 			return board.ErrDamaged.Because("record of the last save: %w", err)
 		}
 	}
-	if rec.Seq > 0 {
-		c.config.Saved(r.job.id, board.Saved{Seq: rec.Seq, At: rec.At})
+	if rec.Seq > 0 || r.job.problem != "" {
+		c.config.Saved(r.job.id, board.Saved{Seq: rec.Seq, At: rec.At, Problem: r.job.problem})
 	}
 	return nil
 }
@@ -123,6 +124,10 @@ func (c *Checkpointer) write(ctx context.Context, r *result) error {
 	}
 	if err != nil {
 		return fmt.Errorf("open the log: %w", err)
+	}
+	if meta.Room != j.room || meta.Kind != j.board {
+		c.log.Warn("an event with the id of another room's board is left alone", "board", j.id, "room", j.room)
+		return nil
 	}
 	docs, stuck := c.snapshots(ctx, r)
 	if stuck != nil && docs == nil {
@@ -223,11 +228,11 @@ func (c *Checkpointer) upload(ctx context.Context, r *result, data []byte) (json
 	return file, err
 }
 
-// send writes the manifest, as a file when it is too big for an event.
+// send writes the manifest: into the event, or where it is too big for that, into a file.
 func (c *Checkpointer) send(ctx context.Context, r *result, whole []byte) (string, error) {
-	content := whole
-	for {
-		if len(content) > maxContent {
+	for inline := len(whole) <= maxContent; ; inline = false {
+		content := whole
+		if !inline {
 			file, err := c.upload(ctx, r, whole)
 			if err != nil {
 				return "", fmt.Errorf("upload the manifest: %w", err)
@@ -237,9 +242,8 @@ func (c *Checkpointer) send(ctx context.Context, r *result, whole []byte) (strin
 			}
 		}
 		event, err := c.config.Room.WriteState(ctx, r.job.room, stateType(r.job.board), string(r.job.id), content)
-		if refusal, ok := errors.AsType[*RoomError](err); ok && refusal.Kind == TooLarge && len(content) == len(whole) && len(whole) > 2<<10 {
-			content = make([]byte, maxContent+1) // this homeserver takes less: the form for bigger ones
-			continue
+		if refusal, ok := errors.AsType[*RoomError](err); ok && refusal.Kind == TooLarge && inline {
+			continue // this homeserver takes less
 		}
 		if err != nil {
 			return "", fmt.Errorf("write the state event: %w", err)

@@ -1,0 +1,419 @@
+package checkpoint_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/educationpub/lectern/crdt/board"
+	"github.com/educationpub/lectern/server/checkpoint"
+)
+
+func TestWhen(t *testing.T) {
+	run := func(name string, f func(t *testing.T, w *world)) {
+		t.Run(name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { f(t, newWorld(t)) }) })
+	}
+
+	run("CP2 five seconds after the last change", func(t *testing.T, w *world) {
+		w.draw(1, 5)
+		time.Sleep(3 * time.Second)
+		w.draw(1, 5)
+		time.Sleep(4900 * time.Millisecond)
+		if n := w.events(); n != 0 {
+			t.Fatalf("got %d events before the pause was over, want 0", n)
+		}
+		time.Sleep(200 * time.Millisecond)
+		if n, said := w.events(), w.said(); n != 1 || said.Seq != 2 || said.Problem != "" {
+			t.Fatalf("got %d events and %+v, want 1 and seq 2", n, said)
+		}
+		w.checkRoom(2)
+		time.Sleep(time.Hour)
+		if n := w.events(); n != 1 {
+			t.Fatalf("got %d events without a change, want 1", n)
+		}
+	})
+
+	run("CP2 while people draw, at growing intervals", func(t *testing.T, w *world) {
+		start := time.Now()
+		for range 30 * 60 / 2 {
+			w.draw(1, 1)
+			time.Sleep(2 * time.Second)
+		}
+		synctest.Wait()
+		if first := w.room.writes[0].Sub(start).Round(time.Second); first != 30*time.Second {
+			t.Errorf("first after %v, want 30 s", first)
+		}
+		want := []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute, 5 * time.Minute, 5 * time.Minute, 5 * time.Minute, 5 * time.Minute}
+		if got := intervals(w.room.writes); !slices.Equal(got[:7], want) {
+			t.Errorf("got intervals %v, want %v", got, want)
+		}
+	})
+
+	run("CP2 at once when the last person leaves", func(t *testing.T, w *world) {
+		w.draw(1, 5)
+		w.people = 0
+		w.tell()
+		if n := w.events(); n != 1 {
+			t.Fatalf("got %d events, want 1", n)
+		}
+		for range 5 { // coming and going is not free
+			w.people = 1
+			w.draw(1, 5)
+			w.people = 0
+			w.tell()
+		}
+		if n := w.events(); n != 1 {
+			t.Fatalf("got %d events within the gap, want 1", n)
+		}
+		time.Sleep(11 * time.Second)
+		if n := w.events(); n != 2 {
+			t.Fatalf("got %d events, want 2", n)
+		}
+		w.checkRoom(6)
+	})
+
+	run("CP2 on request and on shutdown", func(t *testing.T, w *world) {
+		w.draw(3, 5)
+		if err := w.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := w.events(); n != 1 {
+			t.Fatalf("got %d events, want 1", n)
+		}
+		if err := w.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Save(t.Context(), testBoard); err != nil {
+			t.Fatal(err)
+		}
+		if n := w.events(); n != 1 {
+			t.Fatalf("got %d events after flushing nothing, want 1", n)
+		}
+		w.room.fail = failOn("write", checkpoint.Unreachable, 0)
+		w.draw(1, 5)
+		if err := w.Flush(t.Context()); err == nil {
+			t.Fatal("a flush that saved nothing answers nil")
+		}
+	})
+
+	run("CP2 a flush covers what came while a save was under way", func(t *testing.T, w *world) {
+		release := make(chan struct{})
+		w.room.fail = func(endpoint string) error {
+			if endpoint == "write" && release != nil {
+				<-release
+			}
+			return nil
+		}
+		w.draw(1, 5)
+		time.Sleep(6 * time.Second) // the write hangs now
+		w.draw(1, 5)
+		done := make(chan error, 1)
+		go func() { done <- w.Flush(context.Background()) }()
+		synctest.Wait()
+		close(release)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		w.checkRoom(2)
+	})
+
+	run("CP2 a stopped checkpointer says so", func(t *testing.T, w *world) {
+		c := checkpoint.New(checkpoint.Config{Home: testHome, Room: w.room, Store: w.memory, Log: w.memory, Merger: w.engine})
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := c.Run(ctx); !errors.Is(err, context.Canceled) {
+			t.Fatalf("got %v", err)
+		}
+		if err := c.Flush(t.Context()); err == nil {
+			t.Fatal("got nil")
+		}
+	})
+
+	run("CP2 what was not saved before a restart is saved after it", func(t *testing.T, w *world) {
+		w.room.fail = failOn("write", checkpoint.Unreachable, 0)
+		w.draw(2, 5)
+		time.Sleep(time.Minute)
+		w.room.fail = nil
+		w.start() // a second run over the same store; the first has a retry pending, both may write
+		time.Sleep(10 * time.Minute)
+		if n := w.events(); n == 0 {
+			t.Fatal("nothing was written")
+		}
+		w.checkRoom(2)
+	})
+
+	run("CP5 many changes are merged for joiners without writing to the room", func(t *testing.T, w *world) {
+		w.draw(1, 1)
+		time.Sleep(6 * time.Second)
+		before := w.memory.snapshots
+		w.draw(2_100, 1)
+		if w.memory.snapshots != before+1 || w.memory.snapshot.Seq != 2_101 {
+			t.Fatalf("got %d snapshots up to %d, want %d up to 2101", w.memory.snapshots, w.memory.snapshot.Seq, before+1)
+		}
+		if n := w.events(); n != 1 {
+			t.Fatalf("got %d events, want 1", n)
+		}
+	})
+
+	run("CP6 an overwritten event is written again, a foreign one is not touched", func(t *testing.T, w *world) {
+		w.draw(2, 5)
+		time.Sleep(6 * time.Second)
+		w.Overwritten(testRoom, "m.room.topic", "")
+		w.Overwritten("!other:example.org", testType, string(testBoard))
+		w.Overwritten(testRoom, testType, "bbbbbbbbbbbbbbbbbbbbbbbbbb")
+		time.Sleep(time.Hour)
+		if n := w.events(); n != 1 {
+			t.Fatalf("got %d events, want 1", n)
+		}
+		w.room.state = []byte(`{}`)
+		w.Overwritten(testRoom, testType, string(testBoard))
+		time.Sleep(time.Minute)
+		if n := w.events(); n != 2 {
+			t.Fatalf("got %d events, want 2", n)
+		}
+		w.checkRoom(2)
+		for range 3600 { // a fight is not fought at the room's cost
+			w.Overwritten(testRoom, testType, string(testBoard))
+			time.Sleep(time.Second)
+		}
+		if n := w.events(); n > 2+10+110 {
+			t.Fatalf("got %d events in an hour of overwriting", n)
+		}
+	})
+
+	run("CP6 a board's content goes to no other room, whatever that room claims", func(t *testing.T, w *world) {
+		w.draw(2, 5)
+		time.Sleep(6 * time.Second)
+		w.people = 0
+		w.tell()
+		w.start() // a fresh one, which knows no board
+		w.Overwritten("!other:example.org", testType, string(testBoard))
+		time.Sleep(time.Hour)
+		if w.room.tries != 1 {
+			t.Fatalf("got %d attempts to write, want the first only", w.room.tries)
+		}
+		w.people = 1
+		w.draw(1, 5)
+		time.Sleep(6 * time.Second)
+		w.checkRoom(3)
+	})
+
+	run("CP2 a board that is opened again hears how far its copy is", func(t *testing.T, w *world) {
+		w.draw(2, 5)
+		w.people = 0
+		w.tell()
+		w.saved = nil
+		w.people = 1
+		w.tell()
+		if said := w.said(); said.Seq != 2 || said.At.IsZero() {
+			t.Fatalf("got %+v, want seq 2", said)
+		}
+	})
+}
+
+func failOn(endpoint string, kind checkpoint.ErrorKind, after time.Duration) func(string) error {
+	return func(e string) error {
+		if e != endpoint {
+			return nil
+		}
+		return &checkpoint.RoomError{Kind: kind, RetryAfter: after, Err: fmt.Errorf("%s fails", e)}
+	}
+}
+
+func TestFailures(t *testing.T) {
+	run := func(name string, f func(t *testing.T, w *world)) {
+		t.Run(name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { f(t, newWorld(t)) }) })
+	}
+	saved := func(t *testing.T, w *world) {
+		t.Helper()
+		if said := w.said(); said.Seq != uint64(len(w.memory.entries)) || said.Problem != "" {
+			t.Fatalf("got %+v, want everything saved and no problem", said)
+		}
+		w.checkRoom(len(w.memory.entries))
+	}
+
+	run("CP4 an unreachable homeserver is asked again, less and less often", func(t *testing.T, w *world) {
+		w.room.fail = failOn("write", checkpoint.Unreachable, 0)
+		w.draw(2, 5)
+		time.Sleep(time.Hour)
+		if said := w.said(); said.Seq != 0 || said.Problem == "" {
+			t.Fatalf("got %+v, want a problem", said)
+		}
+		if w.room.tries < 12 || w.room.tries > 40 {
+			t.Fatalf("got %d attempts in an hour", w.room.tries)
+		}
+		w.room.fail = nil
+		time.Sleep(6 * time.Minute)
+		saved(t, w)
+	})
+
+	run("CP4 the homeserver's retry-after is honoured", func(t *testing.T, w *world) {
+		w.room.fail = failOn("write", checkpoint.RateLimited, 10*time.Minute)
+		w.draw(2, 5)
+		time.Sleep(10*time.Minute + 4*time.Second)
+		if w.room.tries != 1 {
+			t.Fatalf("got %d attempts, want 1", w.room.tries)
+		}
+		w.room.fail = nil
+		time.Sleep(10 * time.Second)
+		saved(t, w)
+	})
+
+	run("CP4 a missing power level is named, and tried when the room changes", func(t *testing.T, w *world) {
+		w.room.fail = failOn("write", checkpoint.Forbidden, 0)
+		w.draw(2, 5)
+		time.Sleep(10 * time.Second)
+		if said := w.said(); said.Problem != "The Lectern account needs power level 50 in this room to save the board. Until then it is kept on the server only." {
+			t.Fatalf("got %+v", said)
+		}
+		w.room.fail = nil
+		w.Recheck("!other:example.org")
+		if n := w.events(); n != 0 {
+			t.Fatalf("got %d events, want 0", n)
+		}
+		w.Recheck(testRoom)
+		saved(t, w)
+	})
+
+	run("CP4 a homeserver that takes less gets a pointer", func(t *testing.T, w *world) {
+		w.room.fail = func(endpoint string) error {
+			if endpoint == "write" && w.room.tries == 1 {
+				return &checkpoint.RoomError{Kind: checkpoint.TooLarge, Err: errors.New("413")}
+			}
+			return nil
+		}
+		w.draw(5, 100)
+		time.Sleep(6 * time.Second)
+		if len(w.room.state) > 1000 {
+			t.Fatalf("got %d bytes of state, want a pointer", len(w.room.state))
+		}
+		saved(t, w)
+	})
+
+	run("CP4 a file that is too large is a problem that names it", func(t *testing.T, w *world) {
+		w.room.fail = failOn("upload", checkpoint.TooLarge, 0)
+		w.draw(200, 300)
+		time.Sleep(6 * time.Second)
+		if said := w.said(); said.Seq != 0 || said.Problem != "The board is larger than the homeserver accepts. It is kept on the server only; clearing it or beginning a new page helps." {
+			t.Fatalf("got %+v", said)
+		}
+	})
+
+	run("CP4 a failed event does not cost its file again", func(t *testing.T, w *world) {
+		w.room.fail = failOn("write", checkpoint.Unreachable, 0)
+		w.draw(200, 300)
+		time.Sleep(time.Hour)
+		if _, bytes := w.room.count(); bytes > 2*len(w.memory.snapshot.Document) {
+			t.Fatalf("got %d bytes uploaded for a document of %d", bytes, len(w.memory.snapshot.Document))
+		}
+		w.room.fail = nil
+		time.Sleep(6 * time.Minute)
+		saved(t, w)
+	})
+
+	run("CP8 a change that does not merge ends the copy before it, loses nothing and is told", func(t *testing.T, w *world) {
+		w.draw(10, 5)
+		w.engine.poison = w.memory.entries[6].Hash
+		time.Sleep(6 * time.Second)
+		if said := w.said(); said.Seq != 6 || said.Problem == "" {
+			t.Fatalf("got %+v, want seq 6 and a problem", said)
+		}
+		if w.memory.snapshot.Seq != 6 {
+			t.Fatalf("got a snapshot up to %d, want 6", w.memory.snapshot.Seq)
+		}
+		w.checkRoom(6)
+		w.draw(10, 5)
+		time.Sleep(time.Hour)
+		if n := w.events(); n != 1 {
+			t.Fatalf("got %d events, want 1: it does not try for ever", n)
+		}
+		if err := w.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+
+	run("CP8 a snapshot that does not follow from the log is not stored", func(t *testing.T, w *world) {
+		w.draw(3, 5)
+		w.memory.entries[1].Bytes = w.memory.entries[0].Bytes // the log lost a change
+		time.Sleep(time.Minute)
+		if w.memory.snapshots != 0 || w.events() != 0 || w.said().Problem == "" {
+			t.Fatalf("got %d snapshots, %d events, %+v", w.memory.snapshots, w.events(), w.said())
+		}
+	})
+}
+
+func TestForm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		doc := func() map[string]any { return w.content()["docs"].([]any)[0].(map[string]any) }
+
+		w.draw(5, 50)
+		time.Sleep(6 * time.Second)
+		if d := doc(); d["base"] != nil || d["data"] == nil || len(w.room.files) != 0 {
+			t.Fatalf("CP3 a small board stands in the event: got base %v, %d files", d["base"], len(w.room.files))
+		}
+		w.checkRoom(5)
+
+		w.draw(150, 200)
+		time.Sleep(time.Minute)
+		first := doc()
+		if first["base"] == nil || first["data"] != nil || len(w.room.files) != 1 {
+			t.Fatalf("CP3 a large board is a file: got data %T, %d files", first["data"], len(w.room.files))
+		}
+		w.checkRoom(155)
+
+		w.draw(10, 200)
+		time.Sleep(time.Minute)
+		if d := doc(); d["data"] == nil || fmt.Sprint(d["base"]) != fmt.Sprint(first["base"]) || len(w.room.files) != 1 {
+			t.Fatalf("CP3 what comes after is a tail: got %d files", len(w.room.files))
+		}
+		w.checkRoom(165)
+
+		w.draw(150, 200)
+		time.Sleep(time.Minute)
+		if d := doc(); d["data"] != nil || fmt.Sprint(d["base"]) == fmt.Sprint(first["base"]) {
+			t.Fatal("CP3 a tail over 32 KiB makes a new base")
+		}
+		w.checkRoom(315)
+
+		w.draw(5, 200)
+		w.people = 0
+		w.tell()
+		time.Sleep(time.Minute)
+		if d := doc(); d["data"] != nil || len(w.room.files) != 3 {
+			t.Fatalf("CP3 when the last leaves a tail becomes a new base: got data %T, %d files", d["data"], len(w.room.files))
+		}
+		w.checkRoom(320)
+	})
+}
+
+// TestBudget is a lesson of 45 minutes on a board that ends near 200 KB, five people drawing in bursts with every pause long enough to save.
+func TestBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		start := time.Now()
+		for time.Since(start) < 45*time.Minute {
+			w.draw(4, 100)
+			time.Sleep(6500 * time.Millisecond)
+		}
+		w.people = 0
+		w.tell()
+		time.Sleep(time.Minute)
+		events, bytes := w.room.count()
+		size := len(w.memory.snapshot.Document)
+		t.Logf("%d changes, document %d bytes: %d events, %d bytes in %d files and events", len(w.memory.entries), size, events, bytes, len(w.room.files)+events)
+		if events > 100 || bytes > 10_000_000 {
+			t.Errorf("CP3 got %d events and %d bytes, want at most 100 and 10 MB", events, bytes)
+		}
+		if size < 200_000 {
+			t.Errorf("got a document of %d bytes, the test means 200 KB", size)
+		}
+		w.checkRoom(len(w.memory.entries))
+	})
+}
+
+var _ board.Checkpoints = (*checkpoint.Checkpointer)(nil)
