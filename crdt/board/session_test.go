@@ -97,6 +97,26 @@ func TestSession(t *testing.T) {
 		}
 		r.check(a, b)
 	})
+	inBubble(t, "BD14 a move while the log is being read for the old position wins", func(t *testing.T, r *rig) {
+		a, b := r.join(ada), r.join(bob)
+		for range 47 {
+			a.draw(100)
+			a.settle()
+		}
+		moved := false
+		r.log.OnRead = func() {
+			if !moved {
+				moved = true
+				if err := b.s.Seek(4000); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		b.have = 4000
+		b.read()
+		want(t, "moved", moved, true)
+		want(t, "entries", len(b.entries), 700)
+	})
 	inBubble(t, "BD14 a reset that may have been lost with a lane comes again", func(t *testing.T, r *rig) {
 		a := r.join(ada)
 		a.submit(a.a.Make("x"), a.a.Foreign("x"))

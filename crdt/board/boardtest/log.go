@@ -31,6 +31,8 @@ const (
 type Log struct {
 	// Latency of an append; set before use.
 	Latency time.Duration
+	// OnRead runs at the beginning of every Read; set before use.
+	OnRead func()
 
 	queue chan func()
 	ended chan struct{}
@@ -207,6 +209,9 @@ func (l *Log) Append(id board.ID, entries []board.Entry, done func(error)) {
 }
 
 func (l *Log) Read(_ context.Context, id board.ID, after uint64, limit, maxBytes int) (out []board.Entry, err error) {
+	if l.OnRead != nil {
+		l.OnRead()
+	}
 	err = l.step(Read, func() error {
 		l.reads++
 		b := l.boards[id]
