@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -75,7 +76,7 @@ func board(t testing.TB, elements, further int) (base []byte, changes [][]byte) 
 		author(byte(1+i%5), crdt.Edit{Path: []string{"elements", fmt.Sprintf("element-%04d", i)}, Value: map[string]any{
 			"type": "freedraw", "x": float64(i) / 8, "y": int64(-i), "width": 12.5, "height": int64(3), "angle": 0.25, "strokeColor": "#1e1e1e", "backgroundColor": "transparent",
 			"fillStyle": "solid", "strokeWidth": int64(2), "opacity": int64(100), "isDeleted": false, "link": nil, "index": fmt.Sprintf("a%04d", i), "seed": int64(i * 7919),
-			"points": []byte(strings.Repeat(string(rune('a'+i%26)), 40)),
+			"points": noise(200),
 		}})
 	}
 	base = d.Save()
@@ -83,6 +84,17 @@ func board(t testing.TB, elements, further int) (base []byte, changes [][]byte) 
 		changes = append(changes, author(byte(1+i%5), crdt.Edit{Path: []string{"elements", fmt.Sprintf("element-%04d", i%elements), "x"}, Value: float64(i) + 0.3}))
 	}
 	return base, changes
+}
+
+var random = rand.New(rand.NewPCG(1, 2))
+
+// noise does not compress, like strokes.
+func noise(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(random.IntN(128))
+	}
+	return b
 }
 
 func TestMerge(t *testing.T) {

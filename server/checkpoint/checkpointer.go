@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -27,7 +26,7 @@ type Merger interface {
 
 // Config of a Checkpointer. Immutable after New.
 type Config struct {
-	Home   string // this Lectern's base URL, as others see it
+	Home   string // names this Lectern for good: its companion's Matrix id
 	Room   Room
 	Store  Snapshots
 	Log    board.Log
@@ -35,7 +34,9 @@ type Config struct {
 	// Saved hears how far the copy in the room is, or why it is not further (Hub.Saved). It is called from the goroutine that saved. May be nil.
 	Saved    func(board.ID, board.Saved)
 	Parallel int // boards saved at a time; default 2
-	Logger   *slog.Logger
+	// Observe hears of every attempt: "load", "snapshot", "write" or "restore", its time and the bytes it put into the room. May be nil.
+	Observe func(what string, took time.Duration, bytes int, err error)
+	Logger  *slog.Logger
 }
 
 // Checkpointer implements board.Checkpoints.
@@ -68,12 +69,14 @@ type flush struct {
 
 // New returns a Checkpointer. Restore works at once, saving begins with Run.
 func New(c Config) *Checkpointer {
-	c.Home = strings.TrimRight(c.Home, "/")
 	if c.Parallel <= 0 {
 		c.Parallel = 2
 	}
 	if c.Saved == nil {
 		c.Saved = func(board.ID, board.Saved) {}
+	}
+	if c.Observe == nil {
+		c.Observe = func(string, time.Duration, int, error) {}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -87,7 +87,7 @@ func (l *loop) collect() {
 	}
 	for _, s := range l.states {
 		if s.refused && rechecks[s.room] {
-			s.refused, s.failures, s.retryAt = false, 0, now
+			s.refused, s.failures, s.retryAt = false, 0, s.triedAt.Add(recheckGap)
 		}
 	}
 }

@@ -34,7 +34,7 @@ type manifest struct {
 	V       int                        `json:"v"`
 	Board   board.ID                   `json:"board"`
 	Kind    string                     `json:"kind"`
-	Home    string                     `json:"home"` // base URL of the Lectern that numbers this board's changes
+	Home    string                     `json:"home"` // Matrix id of the companion of the Lectern that numbers this board's changes
 	Log     string                     `json:"log"`
 	Seq     uint64                     `json:"seq"` // every document has every change up to it
 	Docs    []manifestDoc              `json:"docs"`

@@ -9,6 +9,7 @@ import (
 	"github.com/educationpub/lectern/crdt/board"
 	"github.com/educationpub/lectern/crdt/change"
 	"github.com/educationpub/lectern/crdt/schema"
+	"github.com/educationpub/lectern/crdt/worker"
 )
 
 // How much of a log goes into one merge; what is longer takes several, each stored.
@@ -37,8 +38,8 @@ func (c *Checkpointer) advance(ctx context.Context, id board.ID, kind string, do
 			return s, err
 		}
 	}
-	for s.Seq < target {
-		entries, err := c.config.Log.Read(ctx, id, s.Seq, mergeEntries, mergeBytes)
+	for limit := mergeEntries; s.Seq < target; {
+		entries, err := c.config.Log.Read(ctx, id, s.Seq, limit, mergeBytes)
 		if err != nil {
 			return s, fmt.Errorf("read the log after %d: %w", s.Seq, err)
 		}
@@ -56,6 +57,10 @@ func (c *Checkpointer) advance(ctx context.Context, id board.ID, kind string, do
 			continue
 		}
 		next, err := c.step(ctx, s, entries, end)
+		if (errors.Is(err, worker.ErrTimeout) || errors.Is(err, worker.ErrMemory)) && limit > 1 {
+			limit = max(1, min(limit, len(entries))/4) // smaller steps; each is stored, so what is reached stays
+			continue
+		}
 		if next.Seq > s.Seq {
 			if err := c.config.Store.PutSnapshot(ctx, id, next); err != nil {
 				return s, fmt.Errorf("store snapshot of %s: %w", doc.ID, err)

@@ -18,7 +18,11 @@ import (
 // Restore implements board.Checkpoints. (nil, nil) only when the room has no such event. board.ErrDamaged, with the reason: there is one that
 // must not be used; it stays where it is and the board stays closed. board.ErrElsewhere names another home. board.ErrUnavailable: try again.
 func (c *Checkpointer) Restore(ctx context.Context, room, kind string, id board.ID) (*board.Restored, error) {
+	start := time.Now()
 	r, err := c.restore(ctx, room, kind, id)
+	if r != nil || err != nil {
+		c.config.Observe("restore", time.Since(start), 0, err)
+	}
 	switch {
 	case err == nil:
 	case errors.Is(err, board.ErrDamaged):

@@ -276,6 +276,7 @@ func TestFailures(t *testing.T) {
 			t.Fatalf("got %d events, want 0", n)
 		}
 		w.Recheck(testRoom)
+		time.Sleep(time.Second)
 		saved(t, w)
 	})
 
@@ -333,6 +334,22 @@ func TestFailures(t *testing.T) {
 		}
 		if err := w.Flush(t.Context()); err != nil {
 			t.Fatal(err)
+		}
+	})
+
+	run("CP5 what is too much for one merge is merged in smaller steps", func(t *testing.T, w *world) {
+		w.engine.most = 30
+		w.draw(100, 5)
+		time.Sleep(6 * time.Second)
+		if w.memory.snapshots < 4 {
+			t.Fatalf("got %d snapshots, want one per step", w.memory.snapshots)
+		}
+		saved(t, w)
+		w.engine.most = -1
+		w.draw(1, 5)
+		time.Sleep(time.Minute)
+		if said := w.said(); said.Seq != 100 || said.Problem == "" {
+			t.Fatalf("got %+v, want seq 100 and a problem", said)
 		}
 	})
 

@@ -14,6 +14,7 @@ const (
 	pause           = 5 * time.Second // after the last change
 	snapshotAfter   = 2_000           // changes beyond the newest snapshot: merge without writing to the room, so that joining stays fast
 	leaveGap        = 10 * time.Second
+	recheckGap      = 5 * time.Second // between attempts when the room changes
 	firstRetry      = 2 * time.Second
 	longestRetry    = 5 * time.Minute
 	forget          = time.Hour // a saved board nobody is on is remembered so long, for its budget
@@ -27,6 +28,8 @@ const (
 	jobSnapshot         // merge for joiners only
 	jobWrite            // merge and write to the room
 )
+
+func (k jobKind) String() string { return [...]string{"none", "load", "snapshot", "write"}[k] }
 
 // state is what is known of one board. Owned by Checkpointer.Run.
 type state struct {
@@ -51,6 +54,7 @@ type state struct {
 	budget     budget
 
 	running  jobKind
+	triedAt  time.Time // start of the last write
 	failures int
 	retryAt  time.Time
 	refused  bool // Forbidden or Revoked: what the room says may end the wait
@@ -135,6 +139,7 @@ func (s *state) write(now time.Time) (jobKind, time.Time) {
 func (s *state) begun(kind jobKind, now time.Time) {
 	s.running = kind
 	if kind == jobWrite {
+		s.triedAt = now
 		if now.Sub(s.changedAt) < pause && !s.left { // still drawing
 			s.interval = min(2*s.interval, longestInterval)
 		} else {

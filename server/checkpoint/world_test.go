@@ -45,9 +45,15 @@ const (
 )
 
 // engine merges in this process: virtual time, and none of the input is hostile. Real workers are in TestRoundTrip and TestRestore.
-type engine struct{ poison board.Hash }
+type engine struct {
+	poison board.Hash
+	most   int // changes in one merge; 0 for any number, negative for none
+}
 
 func (m *engine) Merge(_ context.Context, base []byte, changes [][]byte) (res worker.Result, err error) {
+	if m.most != 0 && len(changes) > m.most {
+		return res, worker.ErrTimeout
+	}
 	d, err := crdt.Load(base)
 	if err != nil {
 		return res, err

@@ -23,6 +23,7 @@ type base struct {
 // perform does a job. It runs on its own goroutine and touches nothing of loop.
 func (c *Checkpointer) perform(ctx context.Context, j job) result {
 	r := result{job: j}
+	start := time.Now()
 	switch j.kind {
 	case jobLoad:
 		r.err = c.load(ctx, &r)
@@ -31,6 +32,7 @@ func (c *Checkpointer) perform(ctx context.Context, j job) result {
 	case jobWrite:
 		r.err = c.write(ctx, &r)
 	}
+	c.config.Observe(j.kind.String(), time.Since(start), r.bytes, r.err)
 	if stuck, ok := errors.AsType[*stuckError](r.err); ok {
 		r.stuck = stuck.seq
 	}
