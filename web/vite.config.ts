@@ -22,6 +22,7 @@ export default defineConfig({
   resolve: { alias },
   plugins: [cleanDist(), noPublicCDN(), excalidrawFonts(), precompress()],
   worker: { format: "es" },
+  assetsInclude: ["**/*.automerge"], // the genesis of a page
   build: {
     outDir: "dist",
     emptyOutDir: false, // cleanDist keeps dist/.keep, which Go's embed needs

@@ -1,0 +1,167 @@
+import { CaptureUpdateAction, convertToExcalidrawElements, newElementWith, restoreElements, serializeAsJSON } from "@excalidraw/excalidraw";
+import { Component, useCallback, useEffect, useMemo, useState, useSyncExternalStore, type ReactNode } from "react";
+import type { ElementWrite } from "../doc/messages";
+import type { Host, Theme } from "../host/widget";
+import { Dialog } from "../ui/Dialog";
+import type { Translate } from "../ui/i18n";
+import type { Board, Notice } from "./board";
+import { Canvas, type ExcalidrawAPI } from "./Canvas";
+import { decodeElement } from "./element";
+import { closedText } from "./status";
+import { StatusLine } from "./StatusLine";
+
+export interface AppProps {
+  readonly board: Board;
+  readonly host: Host;
+  readonly t: Translate;
+  readonly language: string;
+  readonly onAPI: (api: ExcalidrawAPI) => void;
+}
+
+export function App({ board, host, t, language, onAPI }: AppProps) {
+  const view = useSyncExternalStore(board.view.subscribe, board.view.get);
+  const [theme, setTheme] = useState<Theme>(host.theme);
+  const [api, setAPI] = useState<ExcalidrawAPI | null>(null);
+  const [asking, setAsking] = useState<{ kind: "clear" } | { kind: "link"; url: string } | null>(null);
+
+  useEffect(() => host.onTheme(setTheme), [host]);
+  useEffect(() => {
+    document.documentElement.dataset.theme = theme;
+  }, [theme]);
+
+  const gotAPI = useCallback((a: ExcalidrawAPI) => {
+    setAPI(a);
+    onAPI(a);
+  }, [onAPI]);
+  const clear = useCallback(() => setAsking({ kind: "clear" }), []);
+  const openLink = useCallback((url: string) => {
+    if (/^(https:\/\/|mailto:)/.test(url)) setAsking({ kind: "link", url });
+  }, []);
+
+  const writable = view.ready && (view.role === "participant" || view.role === "moderator") && view.link.kind !== "closed";
+  return (
+    <Boundary t={t}>
+      <main className="board" aria-label={t("board.title")}>
+        <Canvas board={board} theme={theme} language={language} viewOnly={!writable} t={t} onAPI={gotAPI} onClear={clear} onLink={openLink} />
+        <Notices notices={view.notices} board={board} t={t} />
+        {view.link.kind === "closed" ? (
+          <div className="closed" role="alert">
+            <h1>{t("closed.title")}</h1>
+            <p>{closedText(view.link, t)}</p>
+            <button type="button" onClick={() => board.link.connect()}>{t("retry")}</button>
+          </div>
+        ) : null}
+        <StatusLine view={view} t={t} />
+      </main>
+      {asking?.kind === "clear" ? <ClearDialog t={t} onClose={() => setAsking(null)} onClear={() => api && clearBoard(api)} /> : null}
+      {asking?.kind === "link" ? <LinkDialog t={t} url={asking.url} onClose={() => setAsking(null)} /> : null}
+    </Boundary>
+  );
+}
+
+function clearBoard(api: ExcalidrawAPI): void {
+  const elements = api.getSceneElementsIncludingDeleted().map((e) => (e.isDeleted ? e : newElementWith(e, { isDeleted: true })));
+  api.updateScene({ elements, captureUpdate: CaptureUpdateAction.IMMEDIATELY });
+}
+
+function ClearDialog({ t, onClose, onClear }: { readonly t: Translate; readonly onClose: () => void; readonly onClear: () => void }) {
+  return (
+    <Dialog
+      title={t("clear.title")}
+      onClose={onClose}
+      actions={
+        <>
+          <button type="button" onClick={onClose} autoFocus>{t("cancel")}</button>
+          <SteadyButton className="danger" onClick={() => { onClear(); onClose(); }}>{t("clear.confirm")}</SteadyButton>
+        </>
+      }
+    >
+      <p>{t("clear.text")}</p>
+    </Dialog>
+  );
+}
+
+function LinkDialog({ t, url, onClose }: { readonly t: Translate; readonly url: string; readonly onClose: () => void }) {
+  const host = useMemo(() => (URL.canParse(url) ? new URL(url).host || url : url), [url]);
+  return (
+    <Dialog
+      title={t("link.title")}
+      onClose={onClose}
+      actions={
+        <>
+          <button type="button" onClick={onClose} autoFocus>{t("cancel")}</button>
+          <SteadyButton onClick={() => { window.open(url, "_blank", "noopener,noreferrer"); onClose(); }}>{t("link.open")}</SteadyButton>
+        </>
+      }
+    >
+      <p>{t("link.text", { host })}</p>
+      <p className="url"><bdi>{url}</bdi></p>
+    </Dialog>
+  );
+}
+
+/** Takes clicks only half a second after it appeared, against clicks that were lured to this spot. */
+function SteadyButton({ className, onClick, children }: { readonly className?: string; readonly onClick: () => void; readonly children: ReactNode }) {
+  const [steady, setSteady] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setSteady(true), 500);
+    return () => clearTimeout(timer);
+  }, []);
+  return <button type="button" className={className} aria-disabled={!steady} onClick={() => steady && onClick()}>{children}</button>;
+}
+
+function Notices({ notices, board, t }: { readonly notices: readonly Notice[]; readonly board: Board; readonly t: Translate }) {
+  if (notices.length === 0) return null;
+  return (
+    <div className="notices" role="alert">
+      {notices.map((n, i) => (
+        <div className="notice" key={i}>
+          <p>
+            {"writes" in n ? <b>{t(`${n.kind}.title`)} </b> : null}
+            {n.kind === "refused" ? t("refused.text", { code: n.code }) : n.kind === "unsent" ? t("unsent.text") : t(n.kind)}
+          </p>
+          <div className="notice-actions">
+            {"writes" in n ? <button type="button" onClick={() => saveAsFile(n.writes)}>{t("unsent.save")}</button> : null}
+            <button type="button" onClick={() => board.dismiss(n)}>{t(n.kind === "unsent" ? "unsent.discard" : "close")}</button>
+          </div>
+        </div>
+      ))}
+    </div>
+  );
+}
+
+/** Elements that did not reach the board, as a file that Excalidraw opens. */
+function saveAsFile(writes: readonly ElementWrite[]): void {
+  const whole = new Map<string, ElementWrite["props"]>();
+  for (const w of writes) whole.set(w.id, { ...whole.get(w.id), ...w.props });
+  const elements = [...whole].map(([id, props]) => decodeElement(id, props)).filter((e) => e !== undefined);
+  const restored = restoreElements(elements.length > 0 ? (elements as never) : convertToExcalidrawElements([]), null);
+  const url = URL.createObjectURL(new Blob([serializeAsJSON(restored, {}, {}, "local")], { type: "application/vnd.excalidraw+json" }));
+  const a = document.createElement("a");
+  a.href = url;
+  a.download = "board-unsent.excalidraw";
+  a.click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
+/** The last resort when drawing itself throws. */
+class Boundary extends Component<{ readonly t: Translate; readonly children: ReactNode }, { failed: boolean }> {
+  override state = { failed: false };
+  static getDerivedStateFromError() {
+    return { failed: true };
+  }
+  override componentDidCatch(err: unknown) {
+    console.error("the board could not be drawn", err);
+  }
+  override render() {
+    const { t, children } = this.props;
+    if (!this.state.failed) return children;
+    return (
+      <div className="closed" role="alert">
+        <h1>{t("crash.title")}</h1>
+        <p>{t("crash.text")}</p>
+        <button type="button" onClick={() => location.reload()}>{t("reload")}</button>
+      </div>
+    );
+  }
+}

@@ -1,0 +1,77 @@
+import { useEffect, useState } from "react";
+import type { Translate } from "../ui/i18n";
+import type { View } from "./board";
+import { headline, problemText, readersText, savedText } from "./status";
+
+const SOFT_LIMIT = 1_500;
+
+/** One line under the board: how live it is, how safe, who is here and who can read it. The rest unfolds above it. */
+export function StatusLine({ view, t }: { readonly view: View; readonly t: Translate }) {
+  const [open, setOpen] = useState<"people" | "details" | null>(null);
+  const [now, setNow] = useState(Date.now);
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), 5_000);
+    return () => clearInterval(timer);
+  }, []);
+  const head = headline(view, t);
+  const problem = problemText(view, t);
+  const viewer = view.role === "viewer";
+  const toggle = (what: "people" | "details") => setOpen((o) => (o === what ? null : what));
+  const spoken = view.announcement && t(view.announcement.kind === "joined" ? "announce.joined" : "announce.left", { name: view.announcement.name });
+  return (
+    <section className="status" aria-label={t("status.label")} onKeyDown={(e) => e.key === "Escape" && setOpen(null)}>
+      {open === "people" ? <People view={view} t={t} /> : null}
+      {open === "details" ? <Details view={view} t={t} now={now} /> : null}
+      {problem ? <p className="problem" role="status">{problem}</p> : null}
+      {viewer && view.ready ? <p className="note">{t("viewer.explanation")}</p> : null}
+      {view.elements > SOFT_LIMIT ? <p className="note">{t("limit.soft", { count: view.elements })}</p> : null}
+      <div className="line">
+        <span className="state" data-tone={head.tone} role="status">{head.text}</span>
+        {view.unsaved > 0 && view.link.kind === "open" ? <span className="quiet">{t("status.sending", { count: view.unsaved })}</span> : null}
+        {view.ready ? <span className="quiet grow">{savedText({ saved: view.saved }, Math.max(now, view.saved.at), t)}</span> : <span className="grow" />}
+        {view.encrypted === undefined ? null : (
+          <button type="button" aria-expanded={open === "details"} onClick={() => toggle("details")}>
+            {t(view.encrypted ? "readers.encrypted.short" : "readers.plain.short")}
+          </button>
+        )}
+        <button type="button" aria-expanded={open === "people"} onClick={() => toggle("people")}>
+          {t("people.count", { count: view.people.length })}
+        </button>
+      </div>
+      <p className="spoken" aria-live="polite">{spoken}</p>
+    </section>
+  );
+}
+
+function People({ view, t }: { readonly view: View; readonly t: Translate }) {
+  return (
+    <div className="panel">
+      <h2>{t("people.title")}</h2>
+      <ul>
+        {view.people.map((p) => (
+          <li key={p.session}>
+            <svg className="dot" viewBox="0 0 10 10" aria-hidden="true"><circle cx="5" cy="5" r="5" fill={p.color.stroke} /></svg>
+            <bdi>{p.name}</bdi>
+            {p.external ? <span className="quiet">{t("people.external", { server: p.external })}</span> : null}
+            <span className="quiet">{p.self ? `(${t("people.you")})` : ""}</span>
+            <span className="quiet end">{t(p.role === "moderator" ? "people.moderator" : p.role === "viewer" ? "people.viewer" : "people.participant")}</span>
+          </li>
+        ))}
+      </ul>
+      {view.people.length <= 1 ? <p className="quiet">{t("people.none")}</p> : null}
+    </div>
+  );
+}
+
+function Details({ view, t, now }: { readonly view: View; readonly t: Translate; readonly now: number }) {
+  return (
+    <div className="panel">
+      <h2>{t("readers.title")}</h2>
+      <p>{readersText(view, t)}</p>
+      <p className="quiet">
+        {savedText(view, Math.max(now, view.saved.at), t)}
+        {view.link.kind === "open" ? ` · ${t(view.link.lane === 1 ? "status.lane.channel" : "status.lane.socket")}` : ""}
+      </p>
+    </div>
+  );
+}

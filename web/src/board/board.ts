@@ -1,0 +1,284 @@
+/** One open board: link, page, binding and presence wired together, and the state that the page shows. Knows no React. */
+import type { ElementWrite } from "../doc/messages";
+import { Page, type Port } from "../doc/page";
+import { Link, type LinkOptions, type LinkState } from "../link/link";
+import { Refused, type Fetched, type Session } from "../link/session";
+import type { LiveUpdate, Saved, ServerFrame, Welcome } from "../wire/frames";
+import { Store } from "../ui/store";
+import { Binding, type Scene } from "./binding";
+import type { SceneElement } from "./element";
+import { CURSOR, ELEMENTS, encodeCursor, encodeElements, LiveSender, type Cursor } from "./live";
+import { Presence, type Participant } from "./presence";
+
+export type Notice =
+  | { readonly kind: "refused"; readonly code: string; readonly writes: readonly ElementWrite[] }
+  | { readonly kind: "unsent"; readonly writes: readonly ElementWrite[] }
+  | { readonly kind: "unsupported" | "drop" | "viewer.demoted" | "viewer.promoted" };
+
+/** What the page shows besides the drawing. */
+export interface View {
+  readonly link: LinkState;
+  readonly ready: boolean;
+  readonly role: string;
+  readonly encrypted: boolean | undefined;
+  readonly companion: string;
+  readonly saved: Saved;
+  readonly unsaved: number;
+  readonly people: readonly Participant[];
+  readonly elements: number;
+  readonly notices: readonly Notice[];
+  /** Spoken by screen readers when it changes. */
+  readonly announcement: { readonly kind: "joined" | "left"; readonly name: string } | undefined;
+  readonly documentProblem: boolean;
+}
+
+/** Excalidraw, as far as the board drives it. */
+export interface Surface extends Scene {
+  showCollaborators(people: ReadonlyMap<string, Record<string, unknown>>): void;
+}
+
+export interface BoardOptions extends Omit<LinkOptions, "session"> {
+  readonly session: Pick<Session, "token" | "forget" | "document">;
+  readonly port: Port;
+  readonly holdElements?: boolean;
+}
+
+const CLEAR_LIVE_MS = 400; // after a commit: its entry reaches the others first
+const FETCH_RETRY_MS = 2_000;
+
+export class Board {
+  readonly view = new Store<View>({
+    link: { kind: "connecting", problem: "" },
+    ready: false,
+    role: "",
+    encrypted: undefined,
+    companion: "",
+    saved: { seq: 0, at: 0, problem: "" },
+    unsaved: 0,
+    people: [],
+    elements: 0,
+    notices: [],
+    announcement: undefined,
+    documentProblem: false,
+  });
+  readonly link: Link;
+  readonly page: Page;
+  private readonly presence = new Presence();
+  private readonly sender: LiveSender;
+  // Owned by the page's one thread.
+  private surface: Surface | undefined;
+  private binding: Binding | undefined;
+  private welcome: Welcome | undefined;
+  private doc = "";
+  private epoch = 0;
+  private actor: Uint8Array = new Uint8Array();
+  private readonly actors = new Set<string>(); // hex, all that were ours
+  private fetching = 0;
+  private wasBusy = false;
+  private clearing: ReturnType<typeof setTimeout> | undefined;
+  private drawing = false; // presence waits for the next animation frame
+  private readonly sweeper = setInterval(() => this.showPresence(this.presence.sweep()), 1_000);
+
+  constructor(private readonly options: BoardOptions) {
+    this.page = new Page(options.port, {
+      send: (changes) => this.link.send(changes.map((c) => ({ ...c, doc: this.doc, epoch: this.epoch }))),
+      changed: (ids) => {
+        this.presence.settled(ids);
+        this.binding?.remote(ids);
+        this.count();
+      },
+      loaded: () => {
+        this.binding?.reload();
+        this.view.set({ ready: true, documentProblem: false });
+        this.count();
+      },
+      broken: () => void this.fetchDocument(),
+      refused: (writes, code) => this.notify({ kind: "refused", code, writes }),
+    });
+    this.link = new Link(options, {
+      state: (link) => this.view.set({ link }),
+      welcome: (w, foreign) => this.welcomed(w, foreign),
+      entries: (entries) => {
+        this.page.entries(entries.filter((e) => e.doc === this.doc && e.epoch === this.epoch));
+        this.count();
+      },
+      acked: (change) => {
+        this.page.acked(change.id);
+        this.count();
+      },
+      live: (updates) => this.live(updates),
+      event: (frame) => this.event(frame),
+    });
+    this.sender = new LiveSender((slot, payload) => this.link.sendLive(slot, payload));
+  }
+
+  /** Excalidraw is there. */
+  attach(surface: Surface): void {
+    this.surface = surface;
+    this.binding = new Binding(surface, this.page, {
+      ...(this.options.holdElements === undefined ? {} : { holdElements: this.options.holdElements }),
+      unsupported: () => this.notify({ kind: "unsupported" }),
+    });
+    if (this.page.ready) this.binding.reload();
+  }
+
+  close(): void {
+    clearInterval(this.sweeper);
+    this.link.close("left", "");
+  }
+
+  // ---- the user's hand ----
+
+  /** The scene changed; busy: a gesture is under way, and the document hears of it when it ends. */
+  sceneChanged(elements: readonly SceneElement[], busy: boolean): void {
+    const { binding } = this;
+    if (!binding || !this.page.ready || !this.mayWrite) return;
+    if (busy) {
+      const dirty = binding.dirty(elements).slice(-8);
+      clearTimeout(this.clearing);
+      if (dirty.length > 0) {
+        this.wasBusy = true;
+        const limit = this.welcome?.limits.live ?? 8_192;
+        this.sender.set(ELEMENTS, () => encodeElements(dirty.flatMap((e) => this.inProgress(e)), limit));
+      }
+      return;
+    }
+    const wrote = binding.commit(elements);
+    if (this.wasBusy) {
+      this.wasBusy = false;
+      this.clearing = setTimeout(() => this.sender.clear(ELEMENTS), wrote ? CLEAR_LIVE_MS : 0);
+    }
+    if (wrote) this.count();
+  }
+
+  pointerMoved(cursor: Cursor): void {
+    this.sender.set(CURSOR, () => encodeCursor(cursor));
+  }
+
+  dismiss(notice: Notice): void {
+    this.view.set({ notices: this.view.get().notices.filter((n) => n !== notice) });
+  }
+
+  notify(notice: Notice): void {
+    const kept = this.view.get().notices.filter((n) => n.kind !== notice.kind || "writes" in n);
+    this.view.set({ notices: [...kept, notice] });
+  }
+
+  get mayWrite(): boolean {
+    const { role } = this.view.get();
+    return (role === "participant" || role === "moderator") && this.actor.length > 0;
+  }
+
+  private inProgress(e: SceneElement) {
+    const props = this.binding?.inProgress(e);
+    return props ? [{ ...props, id: e.id }] : [];
+  }
+
+  // ---- the server ----
+
+  private welcomed(w: Welcome, foreign: boolean): void {
+    const before = this.welcome;
+    this.welcome = w;
+    const ref = w.docs.find((d) => d.doc !== "index") ?? w.docs[0];
+    this.setActor(w.actor);
+    this.presence.welcome(w.session);
+    this.view.set({ role: w.role, encrypted: w.encrypted, companion: w.companion, saved: w.saved });
+    if (!ref) return;
+    const sameDoc = before !== undefined && ref.doc === this.doc && ref.epoch === this.epoch;
+    [this.doc, this.epoch] = [ref.doc, ref.epoch];
+    if (w.resume && sameDoc && this.page.ready) this.page.setActor(w.actor);
+    else if (ref.seq === 0) {
+      this.fetching++;
+      this.load({ bytes: undefined, log: w.log, seq: 0 }, foreign);
+    } else void this.fetchDocument(foreign);
+  }
+
+  /** Downloads the document until that works; a newer call replaces this one. */
+  private async fetchDocument(foreign = false): Promise<void> {
+    const mine = ++this.fetching;
+    this.page.suspend();
+    const board = this.welcome?.board;
+    while (board !== undefined && mine === this.fetching && this.view.get().link.kind !== "closed") {
+      try {
+        const fetched = await this.options.session.document(board, this.doc);
+        if (mine !== this.fetching) return;
+        this.link.rewind(fetched.seq); // a document older than what has been applied: the entries in between come again
+        return this.load(fetched, foreign);
+      } catch (err) {
+        if (mine !== this.fetching) return;
+        console.warn("the document could not be fetched", err instanceof Refused ? err.code : err);
+        this.view.set({ documentProblem: true });
+        await new Promise((resolve) => setTimeout(resolve, FETCH_RETRY_MS));
+      }
+    }
+  }
+
+  private load(fetched: Fetched, foreign: boolean): void {
+    this.page.load(fetched.bytes, this.actor, foreign ? [...this.actors] : undefined);
+  }
+
+  private setActor(actor: Uint8Array): void {
+    this.actor = actor;
+    if (actor.length > 0) this.actors.add(Array.from(actor, (b) => b.toString(16).padStart(2, "0")).join(""));
+  }
+
+  private event(frame: Extract<ServerFrame, { type: "people" | "role" | "reset" | "saved" | "error" }>): void {
+    switch (frame.type) {
+      case "people": {
+        const { joined, left } = this.presence.update(frame.full, frame.joined, frame.left);
+        this.view.set({ people: this.presence.list() });
+        const last = joined.filter((p) => !p.self).at(-1) ?? left.at(-1);
+        if (last) this.view.set({ announcement: { kind: joined.includes(last) ? "joined" : "left", name: last.label } });
+        return this.showPresence({ cursors: true, elements: true });
+      }
+      case "role": {
+        const could = this.mayWrite;
+        this.view.set({ role: frame.role });
+        if (frame.role !== "viewer" && this.actor.length === 0) this.link.reconnect(); // the actor to write under comes with a welcome
+        if (could !== (frame.role !== "viewer")) this.notify({ kind: could ? "viewer.demoted" : "viewer.promoted" });
+        return;
+      }
+      case "reset": {
+        if (frame.doc !== this.doc) return;
+        this.link.forget(frame.doc);
+        this.page.refuse(frame.hash, frame.code);
+        if (frame.actor.length === 0) {
+          const writes = this.page.abandon();
+          if (writes.length > 0) this.notify({ kind: "unsent", writes });
+        } else this.setActor(frame.actor);
+        return void this.fetchDocument();
+      }
+      case "saved":
+        return this.view.set({ saved: { seq: frame.seq, at: frame.at, problem: frame.problem } });
+      case "error":
+        return;
+    }
+  }
+
+  // ---- presence ----
+
+  private live(updates: readonly LiveUpdate[]): void {
+    this.showPresence(this.presence.live(updates));
+  }
+
+  private show = { cursors: false, elements: false };
+  private showPresence(changed: { cursors: boolean; elements: boolean }): void {
+    this.show.cursors ||= changed.cursors;
+    this.show.elements ||= changed.elements;
+    if (this.drawing || (!this.show.cursors && !this.show.elements)) return;
+    this.drawing = true;
+    requestAnimationFrame(() => {
+      this.drawing = false;
+      const { cursors, elements } = this.show;
+      this.show = { cursors: false, elements: false };
+      if (elements && this.page.ready) this.binding?.showLive(this.presence.liveElements());
+      if (cursors) this.surface?.showCollaborators(this.presence.collaborators());
+    });
+  }
+
+  private count(): void {
+    const { unsaved } = this.page;
+    const elements = this.page.shadow.size;
+    this.view.set({ unsaved, elements });
+  }
+}

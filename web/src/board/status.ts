@@ -1,0 +1,91 @@
+/** What the status line says. Pure, so that every state is tested in every language. */
+import type { Translate } from "../ui/i18n";
+import type { LinkState } from "../link/link";
+import type { View } from "./board";
+
+export type Tone = "good" | "busy" | "bad";
+
+/** The short word with the dot. */
+export function headline(v: Pick<View, "link" | "ready" | "documentProblem">, t: Translate): { text: string; tone: Tone } {
+  switch (v.link.kind) {
+    case "connecting":
+      return { text: t("status.connecting"), tone: "busy" };
+    case "resuming":
+      return { text: t("status.resuming.short"), tone: "bad" };
+    case "closed":
+      return { text: t("closed.title"), tone: "bad" };
+    case "open":
+      return v.ready ? { text: t("status.live"), tone: "good" } : { text: t("status.loading"), tone: v.documentProblem ? "bad" : "busy" };
+  }
+}
+
+/** How old the copy in the room is. */
+export function savedText(v: Pick<View, "saved">, now: number, t: Translate): string {
+  const { at } = v.saved;
+  if (at === 0) return t("status.saved.never");
+  const seconds = Math.max(0, Math.round((now - at) / 1000));
+  if (seconds < 5) return t("status.saved.now");
+  if (seconds < 90) return t("status.saved.seconds", { n: seconds });
+  const minutes = Math.round(seconds / 60);
+  return minutes < 90 ? t("status.saved.minutes", { n: minutes }) : t("status.saved.hours", { n: Math.round(minutes / 60) });
+}
+
+/** A sentence on what is wrong, "" when nothing is. */
+export function problemText(v: Pick<View, "link" | "unsaved" | "saved" | "documentProblem">, t: Translate): string {
+  const parts: string[] = [];
+  if (v.link.kind === "connecting" && v.link.problem) parts.push(linkProblem(v.link.problem, t));
+  if (v.link.kind === "resuming") {
+    if (v.link.problem) parts.push(linkProblem(v.link.problem, t));
+    parts.push(v.unsaved > 0 ? t("status.unsent", { count: v.unsaved }) : t("status.resuming"));
+  }
+  if (v.link.kind === "open" && v.documentProblem) parts.push(t("problem.document"));
+  if (v.saved.problem && v.link.kind === "open") parts.push(t("status.saved.problem", { problem: v.saved.problem }));
+  return parts.join(" ");
+}
+
+function linkProblem(code: string, t: Translate): string {
+  switch (code) {
+    case "unreachable":
+      return t("problem.unreachable");
+    case "draining":
+      return t("problem.draining");
+    case "overloaded":
+    case "rate_limited":
+    case "rate":
+    case "slow":
+      return t("problem.busy");
+    case "sync_stale":
+    case "homeserver_unreachable":
+    case "openid_server":
+      return t("problem.homeserver");
+    case "openid_invalid":
+    case "openid_replayed":
+    case "unauthorized":
+    case "not_joined":
+    case "no_widget":
+      return t("problem.signin");
+    default:
+      return t("problem.network");
+  }
+}
+
+/** Why the board is closed for this person. */
+export function closedText(state: Extract<LinkState, { kind: "closed" }>, t: Translate): string {
+  switch (state.code) {
+    case "removed":
+    case "not_joined":
+    case "server_denied":
+    case "no_widget":
+    case "board_elsewhere":
+    case "openid_blocked":
+    case "bad_frame":
+      return t(`closed.${state.code}`);
+    default:
+      return t("closed.other", { message: state.message || state.code });
+  }
+}
+
+/** Who can read what is drawn here. */
+export function readersText(v: Pick<View, "encrypted" | "companion">, t: Translate): string {
+  return t(v.encrypted ? "readers.encrypted" : "readers.plain", { companion: v.companion });
+}

@@ -1,0 +1,140 @@
+/** Signing in over HTTP (docs/protocol.md §1): OpenID token in, bearer token out, kept fresh. */
+
+/** The answer of the Widget API's get_openid (MSC1960). */
+export interface OpenID {
+  readonly access_token: string;
+  readonly token_type: string;
+  readonly matrix_server_name: string;
+  readonly expires_in: number;
+}
+
+/** What the server says of a session that was let in. */
+export interface Login {
+  readonly token: string;
+  readonly expires_in_ms: number;
+  readonly user_id: string;
+  readonly role: string;
+  readonly board: { readonly id: string; readonly kind: string };
+  readonly companion: string;
+  readonly encrypted: boolean;
+}
+
+/** A request that the server, or the person, refused. */
+export class Refused extends Error {
+  override name = "Refused";
+  constructor(
+    readonly code: string,
+    message: string,
+    readonly status: number,
+    readonly retryMs = 0,
+  ) {
+    super(message);
+  }
+}
+
+export interface SessionOptions {
+  readonly roomId: string;
+  readonly widgetId: string;
+  readonly openid: () => Promise<OpenID>;
+  readonly fetch?: typeof fetch;
+}
+
+/** One document as the server gave it. */
+export interface Fetched {
+  /** undefined: the document is still the genesis. */
+  readonly bytes: Uint8Array | undefined;
+  readonly log: string;
+  readonly seq: number;
+}
+
+const REQUEST_MS = 20_000;
+
+/** One person's session on one board. Not to be used by several callers at a time, except for `document`. */
+export class Session {
+  // Owned by the link that calls token().
+  private login: Login | undefined;
+  private refreshing: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(private readonly options: SessionOptions) {}
+
+  /** The answer of the last sign-in. */
+  get info(): Login | undefined {
+    return this.login;
+  }
+
+  /** A token to authenticate with; signs in when there is none. Throws Refused. */
+  async token(): Promise<string> {
+    if (!this.login) {
+      const openid = await this.options.openid();
+      const { access_token, token_type, matrix_server_name, expires_in } = openid;
+      const body = { openid: { access_token, token_type, matrix_server_name, expires_in }, room_id: this.options.roomId, widget_id: this.options.widgetId };
+      this.login = (await this.json("POST", "/v1/sessions", undefined, body)) as Login;
+      this.schedule();
+    }
+    return this.login.token;
+  }
+
+  /** The server no longer knows the token: the next call of token() signs in again. */
+  forget(): void {
+    clearTimeout(this.refreshing);
+    this.login = undefined;
+  }
+
+  /** Ends the session at the server; best effort. */
+  async end(): Promise<void> {
+    const token = this.login?.token;
+    this.forget();
+    if (token) await this.request("DELETE", "/v1/sessions", token, undefined, true).catch(() => undefined);
+  }
+
+  /** Downloads a document (docs/protocol.md §1.3). Throws Refused. */
+  async document(board: string, doc: string): Promise<Fetched> {
+    const answer = await this.request("GET", `/v1/boards/${encodeURIComponent(board)}/docs/${encodeURIComponent(doc)}/document`, await this.token());
+    const head = { log: answer.headers.get("X-Lectern-Log") ?? "", seq: Number(answer.headers.get("X-Lectern-Seq") ?? 0) };
+    return { ...head, bytes: answer.status === 204 ? undefined : new Uint8Array(await answer.arrayBuffer()) };
+  }
+
+  private schedule(): void {
+    clearTimeout(this.refreshing);
+    const login = this.login;
+    if (!login) return;
+    this.refreshing = setTimeout(() => void this.refresh(login), login.expires_in_ms / 2);
+  }
+
+  private async refresh(login: Login): Promise<void> {
+    try {
+      const fresh = (await this.json("POST", "/v1/sessions/refresh", login.token)) as Pick<Login, "token" | "expires_in_ms">;
+      if (this.login === login) this.login = { ...login, ...fresh };
+    } catch (err) {
+      if (err instanceof Refused && err.status === 401 && this.login === login) this.login = undefined;
+      // otherwise: unreachable now; the next half-time tries again, and a dead token only means to sign in once more
+    }
+    this.schedule();
+  }
+
+  private async json(method: string, path: string, token?: string, body?: unknown): Promise<unknown> {
+    return (await this.request(method, path, token, body)).json();
+  }
+
+  private async request(method: string, path: string, token?: string, body?: unknown, keepalive = false): Promise<Response> {
+    const headers: Record<string, string> = {};
+    if (token !== undefined) headers.Authorization = `Bearer ${token}`;
+    if (body !== undefined) headers["Content-Type"] = "application/json";
+    let answer: Response;
+    try {
+      answer = await (this.options.fetch ?? fetch)(path, {
+        method,
+        headers,
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        signal: AbortSignal.timeout(REQUEST_MS),
+        cache: "no-store",
+        keepalive,
+      });
+    } catch {
+      throw new Refused("unreachable", "The server cannot be reached.", 0);
+    }
+    if (answer.ok) return answer;
+    const refusal = (await answer.json().catch(() => ({}))) as { code?: string; message?: string; retry_after_ms?: number };
+    throw new Refused(refusal.code ?? `http_${answer.status}`, refusal.message ?? `The server answered ${answer.status}.`, answer.status, refusal.retry_after_ms ?? 0);
+  }
+}
