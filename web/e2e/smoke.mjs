@@ -84,11 +84,11 @@ await run("smoke", {}, async (t) => {
   });
 
   await step("the data channel carries the drawing", async () => {
-    await Promise.all([a, b].map((p) => until(`${p.name} on the data channel`, async () => (await p.board.stats()).moves.toChannel > 0, 20_000)));
-    const [a0, b0] = await Promise.all([a.board.stats(), b.board.stats()]);
+    await Promise.all([a, b].map((p) => until(`${p.name} on the data channel`, async () => (await p.board.lanes()).moves.toChannel > 0, 20_000)));
+    const [a0, b0] = await Promise.all([a.board.lanes(), b.board.lanes()]);
     await b.board.rectangle([600, 320], [660, 360]);
     await converged([a.board, b.board], { count: 7 });
-    const [a1, b1] = await Promise.all([a.board.stats(), b.board.stats()]);
+    const [a1, b1] = await Promise.all([a.board.lanes(), b.board.lanes()]);
     const sent = b1.log.sent.changes - b0.log.sent.changes;
     const received = a1.log.received.changes - a0.log.received.changes;
     assert.ok(sent > 0 && received > 0, `changes over the data channel: sent ${sent}, received ${received}`);

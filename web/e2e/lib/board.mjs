@@ -32,10 +32,10 @@ export class Board {
     this.locator = locator;
   }
 
-  /** Mounted, connected, and answering. */
+  /** Mounted, connected, and the document there. */
   async isLive() {
     if (this.person.welcomes.length === 0) return false;
-    return this.frame.evaluate(() => typeof window.__lectern?.scene === "function" && document.querySelector("canvas") !== null && window.__lectern.ready !== false);
+    return this.frame.evaluate(() => document.querySelector("canvas") !== null && window.__lectern?.stats().ready === true);
   }
 
   get welcome() {
@@ -48,28 +48,43 @@ export class Board {
     return (docs.find((d) => d.doc !== "index") ?? docs[0]).doc;
   }
 
-  /** All elements, deleted ones too, sorted by id. */
+  /** The document's elements, deleted ones too, sorted by id: plain values, bytes as base64. */
   async scene() {
-    const elements = await this.frame.evaluate(async () => JSON.parse(JSON.stringify(await window.__lectern.scene())));
-    return elements.sort((a, b) => (a.id < b.id ? -1 : 1));
+    const elements = await this.frame.evaluate(() => window.__lectern.document());
+    return Object.entries(elements)
+      .map(([id, props]) => ({ ...props, id }))
+      .sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
   async visible() {
     return (await this.scene()).filter((e) => !e.isDeleted);
   }
 
+  /** What Excalidraw shows: place and size of the visible elements, to a quarter of a pixel (points are packed at an eighth). */
+  shown() {
+    return this.frame.evaluate(() => {
+      const near = (n) => Math.round(n * 4) / 4;
+      return window.__lectern
+        .scene()
+        .filter((e) => !e.isDeleted)
+        .map((e) => ({ id: e.id, type: e.type, x: near(e.x), y: near(e.y), text: e.text, points: e.points?.length }))
+        .sort((a, b) => (a.id < b.id ? -1 : 1));
+    });
+  }
+
   /** Automerge heads in hex, sorted. */
   async heads() {
-    const heads = await this.frame.evaluate(() => window.__lectern.heads());
+    const { heads } = await this.frame.evaluate(() => window.__lectern.heads());
     return [...heads].sort();
   }
 
-  /** Counters per lane and direction. */
   stats() {
-    return this.frame.evaluate(() => {
-      const s = window.__lectern.stats;
-      return JSON.parse(JSON.stringify(typeof s === "function" ? s() : s));
-    });
+    return this.frame.evaluate(() => window.__lectern.stats());
+  }
+
+  /** Counters per lane and direction. */
+  async lanes() {
+    return (await this.stats()).lanes;
   }
 
   // Coordinates are those of the iframe. ----------------------------------------------------------------------------------------
@@ -189,34 +204,41 @@ export class Board {
   }
 }
 
-const shape = (elements) => JSON.stringify(elements);
-
-/** Waits until all boards hold the same elements and heads; gives the scene. `count`: at least so many visible ones. */
+/**
+ * Waits until all boards hold the same document (every property of every element, and the heads) and show it on their canvases; gives the
+ * scene. `count`: at least so many visible ones.
+ */
 export async function converged(boards, { count = 0, ms = 15_000 } = {}) {
   const end = Date.now() + ms;
+  const all = (read) => Promise.all(boards.map(read));
+  const same = (list) => list.every((x) => JSON.stringify(x) === JSON.stringify(list[0]));
   for (;;) {
-    const [scenes, heads] = await Promise.all([Promise.all(boards.map((b) => b.scene())), Promise.all(boards.map((b) => b.heads()))]);
-    const same = scenes.every((s) => shape(s) === shape(scenes[0])) && heads.every((h) => h.join() === heads[0].join());
-    const visible = scenes[0].filter((e) => !e.isDeleted).length;
-    if (same && visible >= count) return { scene: scenes[0], heads: heads[0], visible };
-    if (Date.now() > end) throw new Error(`boards differ after ${ms} ms (want ${count} elements): ${difference(boards, scenes, heads)}`);
+    const [scenes, heads, shown] = await Promise.all([all((b) => b.scene()), all((b) => b.heads()), all((b) => b.shown())]);
+    const visible = scenes[0].filter((e) => !e.isDeleted);
+    const painted = shown[0].map((e) => e.id).join() === visible.map((e) => e.id).join();
+    if (same(scenes) && same(heads) && same(shown) && painted && visible.length >= count) return { scene: scenes[0], heads: heads[0], visible: visible.length };
+    if (Date.now() > end) {
+      const lines = [...heads.map((h, i) => `${boards[i].person.name}: heads ${h.map((x) => x.slice(0, 8))}`), ...difference("document", boards, scenes), ...difference("canvas", boards, shown)];
+      throw new Error(`boards differ after ${ms} ms (want ${count} elements, document has ${visible.length}, canvas ${shown[0].length}):\n  ${lines.slice(0, 30).join("\n  ")}`);
+    }
     await sleep(100);
   }
 }
 
-function difference(boards, scenes, heads) {
-  const lines = boards.map((b, i) => `${b.person.name}: ${scenes[i].filter((e) => !e.isDeleted).length} visible of ${scenes[i].length}, heads ${heads[i].map((h) => h.slice(0, 8))}`);
-  const [first, ...rest] = scenes;
-  for (const [i, scene] of rest.entries()) {
-    const other = new Map(scene.map((e) => [e.id, e]));
+function difference(what, boards, lists) {
+  const lines = [];
+  const name = (i) => `${boards[i].person.name}'s ${what}`;
+  const [first, ...rest] = lists;
+  for (const [i, list] of rest.entries()) {
+    const other = new Map(list.map((e) => [e.id, e]));
     for (const e of first) {
       const o = other.get(e.id);
-      if (!o) lines.push(`${e.id} (${e.type}) is missing at ${boards[i + 1].person.name}`);
-      else for (const k of new Set([...Object.keys(e), ...Object.keys(o)])) if (JSON.stringify(e[k]) !== JSON.stringify(o[k])) lines.push(`${e.id} ${k}: ${JSON.stringify(e[k])?.slice(0, 60)} / ${JSON.stringify(o[k])?.slice(0, 60)}`);
+      if (!o) lines.push(`${e.id} (${e.type}) is missing in ${name(i + 1)}`);
+      else for (const k of new Set([...Object.keys(e), ...Object.keys(o)])) if (JSON.stringify(e[k]) !== JSON.stringify(o[k])) lines.push(`${e.id} ${k}: ${name(0)} ${JSON.stringify(e[k])?.slice(0, 60)}, ${name(i + 1)} ${JSON.stringify(o[k])?.slice(0, 60)}`);
     }
-    for (const id of other.keys()) if (!first.some((e) => e.id === id)) lines.push(`${id} is only at ${boards[i + 1].person.name}`);
+    for (const id of other.keys()) if (!first.some((e) => e.id === id)) lines.push(`${id} is only in ${name(i + 1)}`);
   }
-  return lines.slice(0, 20).join("\n  ");
+  return lines;
 }
 
 /** Compares the server's scene with what the pages agreed on: heads, ids, deleted flags and types. */

@@ -112,6 +112,13 @@ export class Person {
     return this.board;
   }
 
+  /** Content policy violations inside the widget, which its own page counts. */
+  async noteViolations() {
+    if (!this.board || this.page.isClosed()) return;
+    const { violations } = await this.board.stats().catch(() => ({ violations: [] }));
+    this.faults.list.push(...violations.map((v) => `content policy in the widget: ${v}`));
+  }
+
   async screenshot(file) {
     await this.page.screenshot({ path: file });
   }

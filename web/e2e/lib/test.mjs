@@ -43,6 +43,7 @@ export async function run(name, { args = [] } = {}, body) {
     say(`ready after ${t.stack.startMs} ms`);
     t.browser = await launch();
     await body(t);
+    for (const p of people) await p.noteViolations();
     const faults = people.flatMap((p) => p.faults.list.map((f) => `${p.name}: ${f}`));
     assert.deepEqual(faults, [], "faults of the pages");
   } catch (err) {

@@ -1,4 +1,4 @@
-import { useId, useRef, useState, type FormEvent } from "react";
+import { useEffect, useId, useRef, useState, type FormEvent } from "react";
 import { SignInError } from "../account";
 import { homeserverFor, type DemoUser, type Homeserver } from "../config";
 import { isLanguage, languages, type Translate } from "../i18n";
@@ -21,6 +21,10 @@ export function SignIn({ ended }: { readonly ended: boolean }) {
   const [problem, setProblem] = useState<Problem | null>(null);
   const userRef = useRef<HTMLInputElement>(null);
   const passwordRef = useRef<HTMLInputElement>(null);
+
+  useEffect(() => {
+    document.title = `${t("signin.title")} · ${t("app.name")}`;
+  }, [t]);
 
   async function attempt(homeserver: Homeserver, user: string, password: string): Promise<void> {
     setBusy(true);
