@@ -168,6 +168,9 @@ func (p *Page) record(c *change.Change, author uint16) {
 
 // wrote is what an operation of the past wrote, 0 for one that wrote nothing or that this page does not have.
 func (p *Page) wrote(o opid) register {
+	if int(o.actor) >= len(p.actors) {
+		return 0 // an author's first change names an earlier one of its own
+	}
 	a := &p.actors[o.actor]
 	i, found := slices.BinarySearchFunc(a.spans, o.ctr, func(s span, ctr uint32) int {
 		return int(int64(s.start) - int64(ctr))

@@ -1,11 +1,9 @@
 // Writes the corpora of crdt/schema and crdt/change with Automerge JS: pages drawn by concurrent editors, as the log would hold them, and the
 // engine's own reading of them: every operation, and values and conflicts at several points of the log.
 // Run by hand after an upgrade of Automerge: `node crdt/schema/testdata/gen.mjs`. The results are committed; the random numbers are seeded.
-import { createRequire } from "node:module";
 import { readFileSync, writeFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
-const require = createRequire(new URL("../../../web/package.json", import.meta.url));
-const A = require("@automerge/automerge");
+import { A, float, hex, scene } from "./read.mjs";
 
 let seed = 11;
 const rnd = n => { seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fffffff; return (seed >>> 8) % n; };
@@ -65,8 +63,6 @@ function edit(d, s, onlyText) {
     }
   }
 }
-const f64 = Buffer.alloc(8), hex = x => Buffer.from(x).toString("hex");
-const float = v => (f64.writeDoubleLE(v), "n:" + f64.readBigUInt64LE().toString(16));
 const frame = list => Buffer.concat(list.flatMap(c => { const h = Buffer.alloc(4); h.writeUInt32LE(c.length); return [h, Buffer.from(c)]; }));
 const write = (name, data) => writeFileSync(new URL(name, import.meta.url), gzipSync(data, { level: 9 }));
 
@@ -89,19 +85,6 @@ function operations(changes) {
     for (const o of c.ops) lines.push([o.action, o.obj, "key" in o ? "k:" + hex(o.key) : "e:" + o.elemId, o.insert ? "i" : "-", value(o), (o.pred ?? []).join(",")].join(" "));
   }
   return lines.join("\n") + "\n";
-}
-// values and the ids of conflicting writes, one line per register
-function scene(d) {
-  const ids = (o, k) => Object.keys(A.getConflicts(o, k) ?? {}).sort().join(",");
-  const value = v => v === null ? "null" : typeof v === "boolean" ? String(v) : typeof v === "number" ? float(v) : v instanceof Uint8Array ? "bytes:" + hex(v)
-    : typeof v === "string" ? "text:" + hex(v) : "str:" + hex(v.val);
-  const out = ["heads " + A.getHeads(d).sort().join(",")];
-  for (const [id, e] of Object.entries(d.elements)) {
-    out.push(`${id} ${ids(d.elements, id)}`);
-    for (const [k, v] of Object.entries(e)) out.push(`${id} ${k} ${value(v)} ${ids(e, k)}`);
-  }
-  for (const [id, v] of Object.entries(d.files)) out.push(`file ${id} ${value(v)} ${ids(d.files, id)}`);
-  return out.sort().join("\n") + "\n";
 }
 function run(name, editors, steps, onlyText) {
   const docs = Array.from({ length: editors }, (_, i) => A.load(genesis, { actor: actor(i) }));
