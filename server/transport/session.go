@@ -172,7 +172,11 @@ func (c *session) farewell(f farewell) {
 const closeTime = time.Second
 
 func byeFrame(f farewell) wire.Bye {
-	return wire.Bye{Code: f.Code, Message: f.Message, RetryMS: max(-1, f.Retry.Milliseconds())}
+	b := wire.Bye{Code: f.Code, Message: f.Message, RetryMS: f.Retry.Milliseconds()}
+	if f.Retry < 0 {
+		b.RetryMS = -1
+	}
+	return b
 }
 
 // errFrame: the message was not a frame that may be read here.
