@@ -185,8 +185,6 @@ func (c *Companion) restoreBackup(ctx context.Context, k *keyBackup) error {
 	if err != nil {
 		return requestError("read the key backup", err)
 	}
-	c.keys.restoring = map[id.SessionID]bool{}
-	defer func() { c.keys.restoring = nil }()
 	good, bad := 0, 0
 	for room, r := range all.Rooms {
 		for sid, s := range r.Sessions {
@@ -195,7 +193,7 @@ func (c *Companion) restoreBackup(ctx context.Context, k *keyBackup) error {
 				bad++
 				continue
 			}
-			c.keys.restoring[sid] = true
+			c.keys.restored.Store(sid, true)
 			if _, err := c.machine.ImportRoomKeyFromBackup(ctx, info.Version, room, sid, &d.MegolmSessionData); err != nil {
 				bad++
 				continue

@@ -3,6 +3,7 @@ package matrix
 import (
 	"context"
 	"encoding/json"
+	"sync"
 	"sync/atomic"
 
 	"maunium.net/go/mautrix/crypto"
@@ -20,8 +21,8 @@ type ownKeys struct {
 	identity id.SenderKey
 	signing  id.Ed25519
 
-	restoring map[id.SessionID]bool // sessions whose MAC held; owned by restoreBackup, nil otherwise
-	dropped   atomic.Int64          // foreign sessions refused
+	restored sync.Map     // id.SessionID of sessions from our backup whose MAC held
+	dropped  atomic.Int64 // foreign sessions refused
 }
 
 // own: the sender key alone is not enough, a forwarded key may claim ours; only newOutboundGroupSession makes this combination.
@@ -38,12 +39,17 @@ func (s *ownKeys) PutGroupSession(ctx context.Context, g *crypto.InboundGroupSes
 				return err
 			}
 		}
-	case g.KeySource == id.KeySourceBackup && s.restoring[g.ID()]:
+	case g.KeySource == id.KeySourceBackup && s.mayRestore(g.ID()):
 	default:
 		s.dropped.Add(1)
 		return nil
 	}
 	return s.SQLCryptoStore.PutGroupSession(ctx, g)
+}
+
+func (s *ownKeys) mayRestore(session id.SessionID) bool {
+	_, ok := s.restored.Load(session)
+	return ok
 }
 
 // PutWithheldGroupSession drops notices about keys that would be dropped anyway.

@@ -48,13 +48,32 @@ func (c *Companion) WriteState(ctx context.Context, room, typ, key string, conte
 		return "", &checkpoint.RoomError{Kind: checkpoint.TooLarge, Err: fmt.Errorf("write state: %d bytes of content, at most %d fit into an event", len(content), limit)}
 	}
 	if !enc {
-		resp, err := c.client.SendStateEvent(ctx, id.RoomID(room), event.Type{Type: typ, Class: event.StateEventType}, key, content)
+		return c.writePlain(ctx, room, stateID{typ, key}, content)
+	}
+	return c.writeEncrypted(ctx, room, stateID{typ, key}, content)
+}
+
+func (c *Companion) writePlain(ctx context.Context, room string, sid stateID, content json.RawMessage) (string, error) {
+	send := func(content json.RawMessage) (string, error) {
+		resp, err := c.client.SendStateEvent(ctx, id.RoomID(room), event.Type{Type: sid.typ, Class: event.StateEventType}, sid.key, content)
 		if err != nil {
 			return "", requestError("write state", err)
 		}
 		return resp.EventID.String(), nil
 	}
-	return c.writeEncrypted(ctx, room, stateID{typ, key}, content)
+	ev, err := send(content)
+	if err != nil {
+		return "", err
+	}
+	// Dendrite answers content equal to what stands there with that event, whoever sent it: a copy of ours by somebody else would stay.
+	now, err := c.stateEvent(ctx, room, sid.typ, sid.key)
+	if err != nil || now.ID.String() != ev || now.Sender == c.user {
+		return ev, nil
+	}
+	if _, err := send(json.RawMessage(`{}`)); err != nil {
+		return "", err
+	}
+	return send(content)
 }
 
 func (c *Companion) writeEncrypted(ctx context.Context, room string, sid stateID, content json.RawMessage) (string, error) {
@@ -193,6 +212,9 @@ func (c *Companion) decryptState(ctx context.Context, e *event.Event, typ, key s
 	}
 	e.Content.Parsed = &content // mautrix knows no encrypted state and leaves it unparsed
 	d, err := c.machine.DecryptMegolmEvent(ctx, e)
+	if errors.Is(err, crypto.ErrNoSessionFound) && c.refetch(ctx) {
+		d, err = c.machine.DecryptMegolmEvent(ctx, e)
+	}
 	switch {
 	case errors.Is(err, crypto.ErrNoSessionFound):
 		return none, untrusted("its key is not here (was companion.db lost, and the recovery key?)")
@@ -206,6 +228,19 @@ func (c *Companion) decryptState(ctx context.Context, e *event.Event, typ, key s
 		return none, untrusted("the sending device is %s", d.Mautrix.TrustState)
 	}
 	return stateOf(e, d.Content.VeryRaw), nil
+}
+
+// refetch looks into the key backup when a key is missing here: companion.db may be an older copy, or have lost its last writes in a power cut.
+func (c *Companion) refetch(ctx context.Context) bool {
+	k := c.backup.Load()
+	if k == nil {
+		return false
+	}
+	if err := c.restoreBackup(ctx, k); err != nil {
+		c.log.Warn("look for a missing key in the key backup", "err", err)
+		return false
+	}
+	return true
 }
 
 // trusted: own device, cross-signed device, or a key from our backup (only keys whose MAC held are ever imported, backup.go).

@@ -50,7 +50,9 @@ type rawEvents struct {
 func filter(limit int) string {
 	types := []string{
 		"m.room.create", "m.room.member", "m.room.power_levels", "m.room.encryption", "m.room.history_visibility", "m.room.encrypted",
-		"im.vector.modular.widgets", "m.widget", "com.educationpub.*",
+		"im.vector.modular.widgets", "m.widget",
+		// Dendrite on SQLite knows no wildcards here.
+		"com.educationpub.whiteboard.content", "com.educationpub.notes.content", "com.educationpub.poll.content",
 	}
 	none := map[string]any{"not_types": []string{"*"}}
 	b, _ := json.Marshal(map[string]any{
