@@ -27,7 +27,8 @@ type DevOptions struct {
 	Plain, Federation                   bool
 	NoKeysAtRest, NoDataChannel         bool
 	Version                             string
-	Out                                 io.Writer // progress for people
+	Out                                 io.Writer             // progress for people
+	Started                             func(*devstack.Stack) // told once the homeserver is up; tests add people
 	Log                                 *slog.Logger
 }
 
@@ -63,6 +64,9 @@ func Dev(ctx context.Context, o DevOptions) error {
 		return err
 	}
 	defer stack.Stop()
+	if o.Started != nil {
+		o.Started(stack)
+	}
 	cfg, err := devConfig(o, stack, lecternURL, classroomURL)
 	if err != nil {
 		return err

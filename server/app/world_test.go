@@ -37,6 +37,7 @@ type world struct {
 	dir   string
 	opts  DevOptions
 	ready devstack.Ready
+	hs    *devstack.Homeserver
 	stop  func()
 }
 
@@ -49,6 +50,7 @@ func newWorld(t testing.TB, change ...func(*DevOptions)) *world {
 		sink, level = os.Stderr, slog.LevelWarn
 	}
 	w.opts = DevOptions{Dir: w.dir, ReadyFile: filepath.Join(w.dir, "ready.json"), Version: "test", Out: io.Discard, Log: slog.New(slog.NewJSONHandler(sink, &slog.HandlerOptions{Level: level}))}
+	w.opts.Started = func(s *devstack.Stack) { w.hs = s.Homeserver }
 	for _, f := range change {
 		f(&w.opts)
 	}

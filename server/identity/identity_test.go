@@ -261,7 +261,7 @@ func TestLimits(t *testing.T) {
 				_, err := s.Login(t.Context(), l)
 				return err
 			}
-			for range 20 {
+			for range 60 {
 				code(t, fail("198.51.100.1"), "openid_invalid")
 				code(t, fail("192.0.2.1"), "openid_invalid")
 			}
@@ -273,6 +273,18 @@ func TestLimits(t *testing.T) {
 			time.Sleep(time.Minute)
 			code(t, fail("198.51.100.1"), "openid_invalid")
 		})
+	})
+	t.Run("AU5 people who proved who they are do not count against their address", func(t *testing.T) {
+		s, sc, _ := setup(t)
+		s.people = newFailures(1000, time.Minute)
+		sc.joined[room+pupil] = false
+		for range 100 {
+			_, err := s.Login(ctx, ask(pupil))
+			code(t, err, "not_joined")
+		}
+		if _, err := s.Login(ctx, ask(tea)); err != nil {
+			t.Error(err)
+		}
 	})
 	t.Run("AU5 one person cannot mint sessions without end", func(t *testing.T) {
 		s, _, _ := setup(t)
