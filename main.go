@@ -106,5 +106,5 @@ func logger(w io.Writer, level string) *slog.Logger {
 	if err := l.UnmarshalText([]byte(strings.ToUpper(level))); err != nil {
 		l = slog.LevelInfo
 	}
-	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l}))
+	return slog.New(app.Redact(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l})))
 }
