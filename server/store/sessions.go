@@ -105,19 +105,20 @@ func (s *Store) sessions(ctx context.Context, where, arg string) ([]identity.Sto
 // BindBoard binds a board to a room the first time it is seen there; later it answers the room it is bound to. Implements identity.Store.
 func (s *Store) BindBoard(ctx context.Context, id board.ID, room, kind string) (boundRoom string, err error) {
 	const q = `SELECT room FROM boards WHERE id = ?`
-	err = s.read.QueryRowContext(ctx, q, id).Scan(&boundRoom)
+	var bound string // not the result: the writer may still set it after ctx ended
+	err = s.read.QueryRowContext(ctx, q, id).Scan(&bound)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = s.write.do(ctx, func(t *tx) error {
 			if _, err := t.exec(`INSERT INTO boards (id, room, kind) VALUES (?,?,?) ON CONFLICT (id) DO NOTHING`, id, room, kind); err != nil {
 				return err
 			}
-			return t.row(q, id).Scan(&boundRoom)
+			return t.row(q, id).Scan(&bound)
 		})
 	}
 	if err != nil {
 		return "", fmt.Errorf("bind board %s: %w", id, err)
 	}
-	return boundRoom, nil
+	return bound, nil
 }
 
 // Sweep deletes sessions and spent tokens that have expired. Implements identity.Store.
