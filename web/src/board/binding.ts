@@ -169,7 +169,8 @@ export class Binding {
         const above = elements.slice(at + 1).find((o) => o.index !== null)?.index ?? undefined;
         props.index = jitterIndex(props.index, above, this.options.random);
       }
-      return { id: e.id, create: true, props };
+      const given = Object.entries(props).filter(([, value]) => value !== null); // what is missing reads as null
+      return { id: e.id, create: true, props: Object.fromEntries(given) };
     }
     const overlay = this.overlay.get(e.id);
     const changed: Props = {};

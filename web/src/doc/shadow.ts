@@ -65,7 +65,6 @@ export class Shadow {
       for (const [key, value] of Object.entries(props)) {
         if (this.pending.has(register(id, key)) || sameValue(element[key], value)) continue;
         if (value === undefined) {
-          if ((element[key] ?? null) === null) continue; // written as null into a new element: left out there, and read as null
           delete element[key];
         } else element[key] = value satisfies Value;
         changed.add(id);

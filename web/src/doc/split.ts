@@ -42,7 +42,7 @@ export function splitWrites(writes: readonly ElementWrite[], exists: (id: string
       const first: Props = {};
       for (const [key, value] of Object.entries(rest)) {
         if (size(value) > LARGE) later.push([key, value]);
-        else if (value !== null) first[key] = value; // a missing property reads as null
+        else first[key] = value;
       }
       if (typeof wanted === "string") first[TEXT] = "";
       add({ type: "make", id: write.id, props: first });
