@@ -142,6 +142,7 @@ func TestPageEngine(t *testing.T) {
 				}
 				compareLines(t, dump(p), want)
 			}
+			inOrder(t, p)
 			if done != len(changes) {
 				t.Errorf("compared up to change %d of %d", done, len(changes))
 			}

@@ -16,6 +16,9 @@ import (
 )
 
 // Page is one whiteboard page in one epoch. Not safe for concurrent use: it belongs to the board's actor.
+//
+// BUG(crdt/schema): an operation may name one that is in the page but not among what its change says it builds on, if the numbers fit; no client of ours
+// writes that. In the order of the log it is harmless in both engines; in another order it would be refused here.
 type Page struct {
 	// Owned by the caller of Apply; Check reads only.
 	actors  []actor
@@ -220,7 +223,7 @@ func (p *Page) Heads() []change.Hash {
 	return h
 }
 
-// Changes is the number of changes that are in, the genesis included; Visible the number of elements shown.
+// Changes is the number of changes that are in, the genesis included.
 func (p *Page) Changes() int { return len(p.changes) }
 
 // Visible is the number of elements that are in the page and not deleted.
