@@ -58,10 +58,11 @@ func NewWidget(base, kind, title string) Widget {
 	return w
 }
 
-// urlAt names the page at this base. Only theme and language are asked of the client: who somebody is never comes from a URL.
+// urlAt names the page at this base. The room (which the page sends with its sign-in), theme and language are asked of the client: who somebody
+// is never comes from a URL.
 func (w Widget) urlAt(base string) string {
 	return base + "/widgets/" + w.Kind +
-		"?theme=$org.matrix.msc2873.client_theme&lang=$org.matrix.msc2873.client_language"
+		"?room_id=$matrix_room_id&theme=$org.matrix.msc2873.client_theme&lang=$org.matrix.msc2873.client_language"
 }
 
 // AddWidget puts a widget into a room or changes it there. Element lists only this event type.
