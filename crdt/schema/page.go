@@ -57,9 +57,9 @@ func (w write) id() opid { return opid{w.ctr, w.actor} }
 // Value is the value of a property.
 type Value struct {
 	Kind change.Kind
+	text int32  // 1 + index of a text object, 0: none
 	Num  uint64 // as change.Op.Num
 	Str  string // content of String and Bytes
-	text int32  // 1 + index of a text object, 0: none
 }
 
 // element is one map under `elements`. Of a property written concurrently several writes are live.
