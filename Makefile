@@ -1,0 +1,57 @@
+# Lectern. `make run` puts a classroom on its feet on this machine; `make test` proves that it works.
+# Needs go 1.26, node 20, npm and a C compiler; .ci/run installs whatever else a new Debian machine lacks.
+
+SHELL := /bin/bash
+export GOFLAGS := $(GOFLAGS) -tags=goolm
+export CGO_ENABLED := 1
+WEB := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -path web/e2e -prune -o -path web/test -prune -o -type f -print 2>/dev/null)
+
+.PHONY: all build run web test race lint fmt bench e2e fuzz load crash clean need modules
+all: build
+
+build: need web                   ## bin/lectern, front end embedded
+	go build -trimpath -ldflags "-X main.version=$$(git describe --always --dirty 2>/dev/null || echo dev)" -o bin/lectern .
+
+run: build                        ## homeserver, demo people, encrypted room, Lectern; ends with the URL to open. ARGS="--data DIR …"
+	@exec bin/lectern dev $(ARGS)
+
+web: web/dist/.vite/manifest.json ## the front end, into web/dist
+web/dist/.vite/manifest.json: $(WEB) | need modules
+	npm --prefix web run --silent build
+	@touch $@
+
+modules: | need                   ## npm packages, only when package-lock.json changed
+	@cmp -s web/package-lock.json web/node_modules/.installed || { npm --prefix web ci --no-audit --no-fund && cp web/package-lock.json web/node_modules/.installed; }
+
+test: build modules               ## everything that must hold before a commit, in under 10 minutes
+	.ci/test
+
+race: need                        ## Go tests under the race detector, in random order
+	go test -race -shuffle=on -timeout 30m ./...
+
+lint: need modules                ## formatting, vet, staticcheck, tsc, eslint
+	.ci/lint
+
+fmt: need                         ## write Go files as gofumpt wants them
+	go tool gofumpt -w $$(git ls-files --cached --others --exclude-standard '*.go')
+
+bench: need
+	go test -run '^$$' -bench . -benchmem ./...
+
+e2e: build modules                ## all browser tests; ONLY="smoke …" for some
+	.ci/e2e $(ONLY)
+
+fuzz: need                        ## every fuzz target, FUZZTIME each (60s)
+	.ci/fuzz
+
+load: build                       ## lectern-load beside a bare relay. ARGS for its flags
+	go run ./server/load load $(ARGS)
+
+crash: build                      ## kill -9 in the middle of editing, 20 times
+	go run ./server/load crash $(ARGS)
+
+clean:                            ## what was built; demo data and npm packages stay
+	rm -rf bin web/dist/.vite web/dist/*
+
+need:
+	@.ci/need
