@@ -12,6 +12,7 @@ import {
   type Room,
 } from "matrix-js-sdk";
 import { logger } from "matrix-js-sdk/lib/logger";
+import { LoggerLevel, Tracing } from "@matrix-org/matrix-sdk-crypto-wasm";
 import type { Session } from "./account";
 import { serverOf } from "./config";
 import { reasonOf } from "./reason";
@@ -94,6 +95,7 @@ export class Classroom {
     onStage("crypto");
     try {
       await client.initRustCrypto();
+      new Tracing(LoggerLevel.Error).turnOn(); // the SDK turns on debug output, which names devices and keys
     } catch (err) {
       client.stopClient();
       throw new StartError("crypto", reasonOf(err));
