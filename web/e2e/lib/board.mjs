@@ -60,6 +60,11 @@ export class Board {
     return (await this.scene()).filter((e) => !e.isDeleted);
   }
 
+  /** The elements as Excalidraw holds them, with structured properties. */
+  excalidraw() {
+    return this.frame.evaluate(() => window.__lectern.scene());
+  }
+
   /** What Excalidraw shows: place and size of the visible elements, to a quarter of a pixel (points are packed at an eighth). */
   shown() {
     return this.frame.evaluate(() => {
