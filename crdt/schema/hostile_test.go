@@ -168,6 +168,8 @@ func forms() []form {
 		{"file over another", nil, l(putString(files, "f1", "mxc://example.org/2", id(opF1, byAda)))},
 		{"insert at the beginning", nil, l(insert(text, change.ID{}, "é"))},
 		{"insert, go on, delete again", nil, l(insert(text, a, "x"), insert(text, id(next, byMe), "😀"), cut(text, id(next, byMe)))},
+		{"insert of U+0000, and delete it", nil, l(insert(text, a, "\x00"), cut(text, id(next, byMe)))},
+		{"insert of U+0000", nil, l(insert(text, a, "\x00"))},
 		{"delete of a character", nil, l(cut(text, a))},
 		{"text over another", nil, l(makes(change.MakeText, e1, "originalText", text), insert(id(next, byMe), change.ID{}, "n"))},
 
@@ -219,7 +221,6 @@ func forms() []form {
 		{"insert with a predecessor", ErrShape, with(insert(text, a, "q"), func(o *change.Op) { o.Pred = []change.ID{a} })},
 		{"two characters in one", ErrValue, l(insert(text, a, "qq"))},
 		{"no character", ErrValue, l(insert(text, a, ""))},
-		{"a null character", ErrValue, l(insert(text, a, "\x00"))},
 		{"number in a text", ErrShape, with(insert(text, a, ""), func(o *change.Op) { o.Kind, o.Num = change.Int, 4 })},
 		{"map inserted in a text", ErrShape, with(insert(text, a, ""), func(o *change.Op) { o.Action, o.Kind = change.MakeMap, change.Null })},
 		{"delete of a character with another predecessor", ErrShape, with(cut(text, a), func(o *change.Op) { o.Pred = []change.ID{b} })},

@@ -49,7 +49,7 @@ func Table() []byte {
 			"textCharsEver": MaxTextOps, "pageTextCharsEver": MaxPageText},
 		Properties: map[string]properties{},
 		Files:      properties{Kinds: []string{"string"}, MaxBytes: MaxFileValue},
-		Formats: map[string]string{"color": "^[A-Za-z0-9#(),.%/ -]+$", "id": "^[!-~]{1,64}$", "index": "^[0-9A-Za-z]+$", "link": "^(https://|mailto:)[!-~]*$",
+		Formats: map[string]string{"color": "^[A-Za-z0-9#(),.%/ -]+$", "id": "^[!-~]{1,64}$", "index": "^[0-9A-Za-z]+$", "link": `^(https://|mailto:)[^\u0000-\u0020\u007f]*$`,
 			"json-object": "U+0000, then a JSON object", "json-array": "U+0000, then a JSON array",
 			"points": "bytes: x and y in turn, each the zig-zag difference to the value before in 1/8 px as unsigned LEB128 of at most 7 bytes; at least one pair"},
 	}

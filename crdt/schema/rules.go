@@ -46,7 +46,7 @@ const (
 	fColor             // ASCII letters, digits and # ( ) , . % / - space
 	fID                // an element's or file's id
 	fIndex             // fractional index: ASCII letters and digits
-	fLink              // https: or mailto:, printable ASCII
+	fLink              // https: or mailto:, no spaces and control characters
 	fPoints            // packed points: an even number of unsigned LEB128 of at most 7 bytes
 )
 
@@ -214,7 +214,7 @@ func (f format) accepts(b []byte) bool {
 	case fIndex:
 		return len(b) > 0 && all(b, alnum)
 	case fLink:
-		return (bytes.HasPrefix(b, []byte("https://")) || bytes.HasPrefix(b, []byte("mailto:"))) && all(b, printable)
+		return (bytes.HasPrefix(b, []byte("https://")) || bytes.HasPrefix(b, []byte("mailto:"))) && all(b, func(c byte) bool { return c > ' ' && c != 0x7f })
 	case fPoints:
 		return validPoints(b)
 	}

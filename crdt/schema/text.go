@@ -19,7 +19,7 @@ type textObject struct {
 type char struct {
 	ctr   uint32
 	after uint32 // 1 + index of the character before, 0: the beginning
-	r     rune   // negative: deleted
+	r     rune   // its complement once deleted
 	actor uint16
 }
 
@@ -41,7 +41,7 @@ func (p *Page) checkSplice(c *change.Change, op *change.Op, index uint32) error 
 	st := step{object: object{index: elem}}
 	switch {
 	case op.Action == change.Put && op.Insert && op.Kind == change.String && len(op.Pred) == 0:
-		if r, n := utf8.DecodeRune(op.Raw); n == 0 || n != len(op.Raw) || r == 0 {
+		if _, n := utf8.DecodeRune(op.Raw); n == 0 || n != len(op.Raw) {
 			return ErrValue
 		}
 		st.wrote = true
@@ -115,7 +115,7 @@ func (p *Page) applySplice(op *change.Op, st step, self opid) {
 		return
 	}
 	if c := &t.chars[st.reg.key()]; c.r >= 0 {
-		c.r = -c.r
+		c.r = ^c.r
 		t.live--
 	}
 }
