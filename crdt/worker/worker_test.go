@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -9,6 +10,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -41,6 +44,11 @@ func TestMain(m *testing.M) {
 	case "child-dies":
 		io.Copy(io.Discard, os.Stdin)
 		os.Exit(7)
+	case "child-writes":
+		if err := confine(addressSpace(), 1<<30); err != nil {
+			os.Exit(9)
+		}
+		_ = os.WriteFile(os.Args[2], []byte("content of a board"), 0o600)
 	case "child-env":
 		reply(os.Stdout, response{Code: codeLimit, Detail: fmt.Sprintf("env %d", len(os.Environ()))})
 	}
@@ -311,6 +319,29 @@ func TestChildFailures(t *testing.T) {
 		t.Setenv("LECTERN_SECRET", "x")
 		if err := merge(t, newPool(t, "child-env")); err == nil || !strings.Contains(err.Error(), "env 0") {
 			t.Fatalf("got %v, want an environment of 0", err)
+		}
+	})
+	t.Run("EN4 the child can write no file", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "out")
+		err := exec.CommandContext(t.Context(), os.Args[0], "child-writes", path).Run()
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 9 {
+			t.Fatal("limits were not set")
+		}
+		if b, _ := os.ReadFile(path); len(b) != 0 {
+			t.Fatalf("it wrote %d bytes", len(b))
+		}
+	})
+	t.Run("EN4 a child whose parent is gone ends by itself", func(t *testing.T) {
+		base, changes := board(t, 1000, 2000)
+		in, err := encodeMessage(request{Op: opMerge, Base: base, Changes: changes, Watchdog: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "child-merge")
+		cmd.Stdin = bytes.NewReader(in)
+		err = cmd.Run()
+		if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 3 {
+			t.Fatalf("got %v, want exit status 3", err)
 		}
 	})
 	t.Run("EN4 no more children at a time than the pool allows", func(t *testing.T) {

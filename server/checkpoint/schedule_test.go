@@ -20,18 +20,18 @@ func TestWhen(t *testing.T) {
 
 	run("CP2 five seconds after the last change", func(t *testing.T, w *world) {
 		w.draw(1, 5)
-		time.Sleep(3 * time.Second)
+		sleep(3 * time.Second)
 		w.draw(1, 5)
-		time.Sleep(4900 * time.Millisecond)
+		sleep(4900 * time.Millisecond)
 		if n := w.events(); n != 0 {
 			t.Fatalf("got %d events before the pause was over, want 0", n)
 		}
-		time.Sleep(200 * time.Millisecond)
+		sleep(200 * time.Millisecond)
 		if n, said := w.events(), w.said(); n != 1 || said.Seq != 2 || said.Problem != "" {
 			t.Fatalf("got %d events and %+v, want 1 and seq 2", n, said)
 		}
 		w.checkRoom(2)
-		time.Sleep(time.Hour)
+		sleep(time.Hour)
 		if n := w.events(); n != 1 {
 			t.Fatalf("got %d events without a change, want 1", n)
 		}
@@ -41,7 +41,7 @@ func TestWhen(t *testing.T) {
 		start := time.Now()
 		for range 30 * 60 / 2 {
 			w.draw(1, 1)
-			time.Sleep(2 * time.Second)
+			sleep(2 * time.Second)
 		}
 		synctest.Wait()
 		if first := w.room.writes[0].Sub(start).Round(time.Second); first != 30*time.Second {
@@ -69,7 +69,7 @@ func TestWhen(t *testing.T) {
 		if n := w.events(); n != 1 {
 			t.Fatalf("got %d events within the gap, want 1", n)
 		}
-		time.Sleep(11 * time.Second)
+		sleep(11 * time.Second)
 		if n := w.events(); n != 2 {
 			t.Fatalf("got %d events, want 2", n)
 		}
@@ -93,7 +93,7 @@ func TestWhen(t *testing.T) {
 		if n := w.events(); n != 1 {
 			t.Fatalf("got %d events after flushing nothing, want 1", n)
 		}
-		w.room.fail = failOn("write", checkpoint.Unreachable, 0)
+		w.failing(failOn("write", checkpoint.Unreachable, 0))
 		w.draw(1, 5)
 		if err := w.Flush(t.Context()); err == nil {
 			t.Fatal("a flush that saved nothing answers nil")
@@ -102,14 +102,14 @@ func TestWhen(t *testing.T) {
 
 	run("CP2 a flush covers what came while a save was under way", func(t *testing.T, w *world) {
 		release := make(chan struct{})
-		w.room.fail = func(endpoint string) error {
-			if endpoint == "write" && release != nil {
+		w.failing(func(endpoint string) error {
+			if endpoint == "write" {
 				<-release
 			}
 			return nil
-		}
+		})
 		w.draw(1, 5)
-		time.Sleep(6 * time.Second) // the write hangs now
+		sleep(6 * time.Second) // the write hangs now
 		w.draw(1, 5)
 		done := make(chan error, 1)
 		go func() { done <- w.Flush(context.Background()) }()
@@ -134,12 +134,12 @@ func TestWhen(t *testing.T) {
 	})
 
 	run("CP2 what was not saved before a restart is saved after it", func(t *testing.T, w *world) {
-		w.room.fail = failOn("write", checkpoint.Unreachable, 0)
+		w.failing(failOn("write", checkpoint.Unreachable, 0))
 		w.draw(2, 5)
-		time.Sleep(time.Minute)
-		w.room.fail = nil
+		sleep(time.Minute)
+		w.failing(nil)
 		w.start() // a second run over the same store; the first has a retry pending, both may write
-		time.Sleep(10 * time.Minute)
+		sleep(10 * time.Minute)
 		if n := w.events(); n == 0 {
 			t.Fatal("nothing was written")
 		}
@@ -148,7 +148,7 @@ func TestWhen(t *testing.T) {
 
 	run("CP5 many changes are merged for joiners without writing to the room", func(t *testing.T, w *world) {
 		w.draw(1, 1)
-		time.Sleep(6 * time.Second)
+		sleep(6 * time.Second)
 		before := w.memory.snapshots
 		w.draw(2_100, 1)
 		if w.memory.snapshots != before+1 || w.memory.snapshot.Seq != 2_101 {
@@ -161,24 +161,26 @@ func TestWhen(t *testing.T) {
 
 	run("CP6 an overwritten event is written again, a foreign one is not touched", func(t *testing.T, w *world) {
 		w.draw(2, 5)
-		time.Sleep(6 * time.Second)
+		sleep(6 * time.Second)
 		w.Overwritten(testRoom, "m.room.topic", "")
 		w.Overwritten("!other:example.org", testType, string(testBoard))
 		w.Overwritten(testRoom, testType, "bbbbbbbbbbbbbbbbbbbbbbbbbb")
-		time.Sleep(time.Hour)
+		sleep(time.Hour)
 		if n := w.events(); n != 1 {
 			t.Fatalf("got %d events, want 1", n)
 		}
+		w.room.mu.Lock()
 		w.room.state = []byte(`{}`)
+		w.room.mu.Unlock()
 		w.Overwritten(testRoom, testType, string(testBoard))
-		time.Sleep(time.Minute)
+		sleep(time.Minute)
 		if n := w.events(); n != 2 {
 			t.Fatalf("got %d events, want 2", n)
 		}
 		w.checkRoom(2)
 		for range 3600 { // a fight is not fought at the room's cost
 			w.Overwritten(testRoom, testType, string(testBoard))
-			time.Sleep(time.Second)
+			sleep(time.Second)
 		}
 		if n := w.events(); n > 2+10+110 {
 			t.Fatalf("got %d events in an hour of overwriting", n)
@@ -187,18 +189,18 @@ func TestWhen(t *testing.T) {
 
 	run("CP6 a board's content goes to no other room, whatever that room claims", func(t *testing.T, w *world) {
 		w.draw(2, 5)
-		time.Sleep(6 * time.Second)
+		sleep(6 * time.Second)
 		w.people = 0
 		w.tell()
 		w.start() // a fresh one, which knows no board
 		w.Overwritten("!other:example.org", testType, string(testBoard))
-		time.Sleep(time.Hour)
+		sleep(time.Hour)
 		if w.room.tries != 1 {
 			t.Fatalf("got %d attempts to write, want the first only", w.room.tries)
 		}
 		w.people = 1
 		w.draw(1, 5)
-		time.Sleep(6 * time.Second)
+		sleep(6 * time.Second)
 		w.checkRoom(3)
 	})
 
@@ -206,7 +208,9 @@ func TestWhen(t *testing.T) {
 		w.draw(2, 5)
 		w.people = 0
 		w.tell()
+		w.mu.Lock()
 		w.saved = nil
+		w.mu.Unlock()
 		w.people = 1
 		w.tell()
 		if said := w.said(); said.Seq != 2 || said.At.IsZero() {
@@ -237,58 +241,58 @@ func TestFailures(t *testing.T) {
 	}
 
 	run("CP4 an unreachable homeserver is asked again, less and less often", func(t *testing.T, w *world) {
-		w.room.fail = failOn("write", checkpoint.Unreachable, 0)
+		w.failing(failOn("write", checkpoint.Unreachable, 0))
 		w.draw(2, 5)
-		time.Sleep(time.Hour)
+		sleep(time.Hour)
 		if said := w.said(); said.Seq != 0 || said.Problem == "" {
 			t.Fatalf("got %+v, want a problem", said)
 		}
 		if w.room.tries < 12 || w.room.tries > 40 {
 			t.Fatalf("got %d attempts in an hour", w.room.tries)
 		}
-		w.room.fail = nil
-		time.Sleep(6 * time.Minute)
+		w.failing(nil)
+		sleep(6 * time.Minute)
 		saved(t, w)
 	})
 
 	run("CP4 the homeserver's retry-after is honoured", func(t *testing.T, w *world) {
-		w.room.fail = failOn("write", checkpoint.RateLimited, 10*time.Minute)
+		w.failing(failOn("write", checkpoint.RateLimited, 10*time.Minute))
 		w.draw(2, 5)
-		time.Sleep(10*time.Minute + 4*time.Second)
+		sleep(10*time.Minute + 4*time.Second)
 		if w.room.tries != 1 {
 			t.Fatalf("got %d attempts, want 1", w.room.tries)
 		}
-		w.room.fail = nil
-		time.Sleep(10 * time.Second)
+		w.failing(nil)
+		sleep(10 * time.Second)
 		saved(t, w)
 	})
 
 	run("CP4 a missing power level is named, and tried when the room changes", func(t *testing.T, w *world) {
-		w.room.fail = failOn("write", checkpoint.Forbidden, 0)
+		w.failing(failOn("write", checkpoint.Forbidden, 0))
 		w.draw(2, 5)
-		time.Sleep(10 * time.Second)
+		sleep(10 * time.Second)
 		if said := w.said(); said.Problem != "The Lectern account needs power level 50 in this room to save the board. Until then it is kept on the server only." {
 			t.Fatalf("got %+v", said)
 		}
-		w.room.fail = nil
+		w.failing(nil)
 		w.Recheck("!other:example.org")
 		if n := w.events(); n != 0 {
 			t.Fatalf("got %d events, want 0", n)
 		}
 		w.Recheck(testRoom)
-		time.Sleep(time.Second)
+		sleep(time.Second)
 		saved(t, w)
 	})
 
 	run("CP4 a homeserver that takes less gets a pointer", func(t *testing.T, w *world) {
-		w.room.fail = func(endpoint string) error {
+		w.failing(func(endpoint string) error {
 			if endpoint == "write" && w.room.tries == 1 {
 				return &checkpoint.RoomError{Kind: checkpoint.TooLarge, Err: errors.New("413")}
 			}
 			return nil
-		}
+		})
 		w.draw(5, 100)
-		time.Sleep(6 * time.Second)
+		sleep(6 * time.Second)
 		if len(w.room.state) > 1000 {
 			t.Fatalf("got %d bytes of state, want a pointer", len(w.room.state))
 		}
@@ -296,30 +300,30 @@ func TestFailures(t *testing.T) {
 	})
 
 	run("CP4 a file that is too large is a problem that names it", func(t *testing.T, w *world) {
-		w.room.fail = failOn("upload", checkpoint.TooLarge, 0)
+		w.failing(failOn("upload", checkpoint.TooLarge, 0))
 		w.draw(200, 300)
-		time.Sleep(6 * time.Second)
+		sleep(6 * time.Second)
 		if said := w.said(); said.Seq != 0 || said.Problem != "The board is larger than the homeserver accepts. It is kept on the server only; clearing it or beginning a new page helps." {
 			t.Fatalf("got %+v", said)
 		}
 	})
 
 	run("CP4 a failed event does not cost its file again", func(t *testing.T, w *world) {
-		w.room.fail = failOn("write", checkpoint.Unreachable, 0)
+		w.failing(failOn("write", checkpoint.Unreachable, 0))
 		w.draw(200, 300)
-		time.Sleep(time.Hour)
+		sleep(time.Hour)
 		if _, bytes := w.room.count(); bytes > 2*len(w.memory.snapshot.Document) {
 			t.Fatalf("got %d bytes uploaded for a document of %d", bytes, len(w.memory.snapshot.Document))
 		}
-		w.room.fail = nil
-		time.Sleep(6 * time.Minute)
+		w.failing(nil)
+		sleep(6 * time.Minute)
 		saved(t, w)
 	})
 
 	run("CP8 a change that does not merge ends the copy before it, loses nothing and is told", func(t *testing.T, w *world) {
 		w.draw(10, 5)
-		w.engine.poison = w.memory.entries[6].Hash
-		time.Sleep(6 * time.Second)
+		w.engine.set(func() { w.engine.poison = w.memory.entries[6].Hash })
+		sleep(6 * time.Second)
 		if said := w.said(); said.Seq != 6 || said.Problem == "" {
 			t.Fatalf("got %+v, want seq 6 and a problem", said)
 		}
@@ -328,7 +332,7 @@ func TestFailures(t *testing.T) {
 		}
 		w.checkRoom(6)
 		w.draw(10, 5)
-		time.Sleep(time.Hour)
+		sleep(time.Hour)
 		if n := w.events(); n != 1 {
 			t.Fatalf("got %d events, want 1: it does not try for ever", n)
 		}
@@ -338,16 +342,16 @@ func TestFailures(t *testing.T) {
 	})
 
 	run("CP5 what is too much for one merge is merged in smaller steps", func(t *testing.T, w *world) {
-		w.engine.most = 30
+		w.engine.set(func() { w.engine.most = 30 })
 		w.draw(100, 5)
-		time.Sleep(6 * time.Second)
+		sleep(6 * time.Second)
 		if w.memory.snapshots < 4 {
 			t.Fatalf("got %d snapshots, want one per step", w.memory.snapshots)
 		}
 		saved(t, w)
-		w.engine.most = -1
+		w.engine.set(func() { w.engine.most = -1 })
 		w.draw(1, 5)
-		time.Sleep(time.Minute)
+		sleep(time.Minute)
 		if said := w.said(); said.Seq != 100 || said.Problem == "" {
 			t.Fatalf("got %+v, want seq 100 and a problem", said)
 		}
@@ -355,8 +359,10 @@ func TestFailures(t *testing.T) {
 
 	run("CP8 a snapshot that does not follow from the log is not stored", func(t *testing.T, w *world) {
 		w.draw(3, 5)
+		w.memory.mu.Lock()
 		w.memory.entries[1].Bytes = w.memory.entries[0].Bytes // the log lost a change
-		time.Sleep(time.Minute)
+		w.memory.mu.Unlock()
+		sleep(time.Minute)
 		if w.memory.snapshots != 0 || w.events() != 0 || w.said().Problem == "" {
 			t.Fatalf("got %d snapshots, %d events, %+v", w.memory.snapshots, w.events(), w.said())
 		}
@@ -369,14 +375,14 @@ func TestForm(t *testing.T) {
 		doc := func() map[string]any { return w.content()["docs"].([]any)[0].(map[string]any) }
 
 		w.draw(5, 50)
-		time.Sleep(6 * time.Second)
+		sleep(6 * time.Second)
 		if d := doc(); d["base"] != nil || d["data"] == nil || len(w.room.files) != 0 {
 			t.Fatalf("CP3 a small board stands in the event: got base %v, %d files", d["base"], len(w.room.files))
 		}
 		w.checkRoom(5)
 
 		w.draw(150, 200)
-		time.Sleep(time.Minute)
+		sleep(time.Minute)
 		first := doc()
 		if first["base"] == nil || first["data"] != nil || len(w.room.files) != 1 {
 			t.Fatalf("CP3 a large board is a file: got data %T, %d files", first["data"], len(w.room.files))
@@ -384,14 +390,14 @@ func TestForm(t *testing.T) {
 		w.checkRoom(155)
 
 		w.draw(10, 200)
-		time.Sleep(time.Minute)
+		sleep(time.Minute)
 		if d := doc(); d["data"] == nil || fmt.Sprint(d["base"]) != fmt.Sprint(first["base"]) || len(w.room.files) != 1 {
 			t.Fatalf("CP3 what comes after is a tail: got %d files", len(w.room.files))
 		}
 		w.checkRoom(165)
 
 		w.draw(150, 200)
-		time.Sleep(time.Minute)
+		sleep(time.Minute)
 		if d := doc(); d["data"] != nil || fmt.Sprint(d["base"]) == fmt.Sprint(first["base"]) {
 			t.Fatal("CP3 a tail over 32 KiB makes a new base")
 		}
@@ -400,7 +406,7 @@ func TestForm(t *testing.T) {
 		w.draw(5, 200)
 		w.people = 0
 		w.tell()
-		time.Sleep(time.Minute)
+		sleep(time.Minute)
 		if d := doc(); d["data"] != nil || len(w.room.files) != 3 {
 			t.Fatalf("CP3 when the last leaves a tail becomes a new base: got data %T, %d files", d["data"], len(w.room.files))
 		}
@@ -415,11 +421,11 @@ func TestBudget(t *testing.T) {
 		start := time.Now()
 		for time.Since(start) < 45*time.Minute {
 			w.draw(4, 100)
-			time.Sleep(6500 * time.Millisecond)
+			sleep(6500 * time.Millisecond)
 		}
 		w.people = 0
 		w.tell()
-		time.Sleep(time.Minute)
+		sleep(time.Minute)
 		events, bytes := w.room.count()
 		size := len(w.memory.snapshot.Document)
 		t.Logf("%d changes, document %d bytes: %d events, %d bytes in %d files and events", len(w.memory.entries), size, events, bytes, len(w.room.files)+events)

@@ -46,11 +46,15 @@ const (
 
 // engine merges in this process: virtual time, and none of the input is hostile. Real workers are in TestRoundTrip and TestRestore.
 type engine struct {
+	mu sync.Mutex
+	// Guarded by mu.
 	poison board.Hash
 	most   int // changes in one merge; 0 for any number, negative for none
 }
 
 func (m *engine) Merge(_ context.Context, base []byte, changes [][]byte) (res worker.Result, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.most != 0 && len(changes) > m.most {
 		return res, worker.ErrTimeout
 	}
@@ -70,6 +74,12 @@ func (m *engine) Merge(_ context.Context, base []byte, changes [][]byte) (res wo
 	}
 	res.Document, res.Heads = d.Save(), d.Heads()
 	return res, nil
+}
+
+func (m *engine) set(f func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f()
 }
 
 func (m *engine) Changes(_ context.Context, document []byte) ([][]byte, []worker.Hash, error) {
@@ -347,6 +357,19 @@ func (w *world) start() {
 		_ = c.Run(ctx)
 	}()
 	w.t.Cleanup(func() { cancel(); <-done })
+	synctest.Wait()
+}
+
+// failing makes the room fail from now on; nil: it works again.
+func (w *world) failing(f func(endpoint string) error) {
+	w.room.mu.Lock()
+	defer w.room.mu.Unlock()
+	w.room.fail = f
+}
+
+// sleep passes virtual time, and afterwards the test may look at what the other goroutines did.
+func sleep(d time.Duration) {
+	time.Sleep(d)
 	synctest.Wait()
 }
 
