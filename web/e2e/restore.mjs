@@ -6,8 +6,8 @@ import { converged, serverAgrees } from "./lib/board.mjs";
 import { until } from "./lib/stack.mjs";
 import { assert, run } from "./lib/test.mjs";
 
-const COLUMNS = 8;
-const ROWS = 5;
+const COLUMNS = 6;
+const ROWS = 7;
 
 await run("restore", {}, async (t) => {
   const { step } = t;
@@ -17,14 +17,14 @@ await run("restore", {}, async (t) => {
     const a = await t.person(t.stack.teacher);
     const b = await t.person(t.stack.students()[0]);
     await Promise.all([a.enter(), b.enter()]);
-    const spot = (i) => [120 + (i % COLUMNS) * 85, 130 + Math.floor(i / COLUMNS) * 80];
+    const spot = (i) => [120 + (i % COLUMNS) * 88, 130 + Math.floor(i / COLUMNS) * 62];
     const draw = async (board, from, to, one) => {
       for (let i = from; i < to; i++) await one(board, spot(i), i);
     };
     const half = (COLUMNS * ROWS) / 2;
     await Promise.all([
       draw(a.board, 0, half, (board, [x, y], i) => (i % 4 === 3 ? board.ellipse([x, y], [x + 50, y + 40]) : board.rectangle([x, y], [x + 50, y + 40]))),
-      draw(b.board, half, half * 2, (board, [x, y], i) => (i % 5 === 4 ? board.text([x, y], `n ${i}`) : board.freehand([[x, y], [x + 30, y + 30], [x + 55, y + 5]], 6))),
+      draw(b.board, half, half * 2, (board, [x, y], i) => (i % 5 === 4 ? board.text([x, y], `n ${i}`) : board.freehand([[x, y], [x + 30, y + 30], [x + 50, y + 5]], 6))),
     ]);
     before = await converged([a.board, b.board], { count: COLUMNS * ROWS, ms: 30_000 });
     before.log = a.board.welcome.log;
@@ -66,7 +66,7 @@ await run("restore", {}, async (t) => {
     await serverAgrees(session, a.board.doc, after);
     await session.end();
     // And it goes on: what is drawn now joins what was restored.
-    await c.board.rectangle([850, 150], [900, 190]);
+    await c.board.rectangle([630, 300], [670, 340]);
     await converged([a.board, c.board], { count: before.visible + 1 });
   });
 });
