@@ -49,8 +49,6 @@ type Session struct {
 	hold   bool
 	over   bool // bye was handed out
 	inbox  inbox
-
-	scratch []Entry // owned by the goroutine that calls Next
 }
 
 // inbox holds rare events; what can be merged is.

@@ -26,7 +26,8 @@ var genesis = func() (g struct {
 	hash     change.Hash
 	author   []byte
 	end, els uint32
-}) {
+},
+) {
 	var c change.Change
 	if err := c.Parse(schema.GenesisChange(schema.KindWhiteboard), nil); err != nil {
 		panic(err)
@@ -97,8 +98,12 @@ func (a *Author) write(o op) []byte {
 		action, meta = uint64(change.Put), uint64(len(o.value))<<4|uint64(change.Int)
 	}
 	cols := []column{
-		{0x01, num(o.objActor)}, {0x02, num(o.objCtr)}, {0x15, one(append(binary.AppendUvarint(nil, uint64(len(o.key))), o.key...))},
-		{0x34, []byte{1}}, {0x42, num(action)}, {0x56, num(meta)},
+		{0x01, num(o.objActor)},
+		{0x02, num(o.objCtr)},
+		{0x15, one(append(binary.AppendUvarint(nil, uint64(len(o.key))), o.key...))},
+		{0x34, []byte{1}},
+		{0x42, num(action)},
+		{0x56, num(meta)},
 	}
 	if o.put {
 		cols = append(cols, column{0x57, o.value})
