@@ -183,6 +183,8 @@ func forms() []form {
 		{"object of its own before its first change", ErrObject, l(put(id(opE1, byMe), "x", 9))},
 		{"character of its own before its first change", ErrPred, l(insert(text, id(opA, byMe), "q"))},
 		{"delete of a character of its own before its first change", ErrPred, l(cut(text, id(opA, byMe)))},
+		{"predecessor with a number of this change by another actor", change.ErrRef, l(put(e1, "x", 9, x, id(next, byAda)))},
+		{"increment of nothing", ErrShape, with(put(e1, "x", 3), func(o *change.Op) { o.Action = change.Increment })},
 		{"predecessor between changes", ErrPred, l(put(e1, "x", 9, id(1, byAda)))},
 		{"predecessor is a delete of this change", ErrPred, l(del(e1, "x", x), put(e1, "x", 9, id(next, byMe)))},
 		{"second put leaves the first standing", ErrPred, l(put(e1, "x", 9, x), put(e1, "x", 10, x))},

@@ -137,6 +137,21 @@ func TestPageLimits(t *testing.T) {
 			t.Errorf("one more: %v", err)
 		}
 	})
+	t.Run("CH14 what was ever made on a page is bounded", func(t *testing.T) {
+		w := newWriter(t)
+		w.p.chars = MaxPageText // as if
+		if err := w.write(insert(e1Text, change.ID{}, "x")); err != ErrTextTooLarge {
+			t.Errorf("one more character: %v", err)
+		}
+		w = newWriter(t)
+		w.p.texts = make([]textObject, MaxObjects-len(w.p.els)) // as if
+		if err := w.write(makes(change.MakeMap, elements, "n")); err != ErrPageFull {
+			t.Errorf("one more element: %v", err)
+		}
+		if err := w.write(makes(change.MakeText, e1, "originalText", e1Text)); err != ErrPageFull {
+			t.Errorf("one more text: %v", err)
+		}
+	})
 	t.Run("CH11 conflicts cannot be piled up by one actor", func(t *testing.T) {
 		w := newWriter(t)
 		for range 50 {
