@@ -10,6 +10,7 @@ const (
 	odd                       // can be read, but Automerge writes it otherwise
 )
 
+// err is nil without a fault, ErrNotCanonical where only the form is wrong, else the reason given.
 func (f fault) err(otherwise *Error) error {
 	switch {
 	case f&damaged != 0:
@@ -18,6 +19,14 @@ func (f fault) err(otherwise *Error) error {
 		return ErrNotCanonical
 	}
 	return nil
+}
+
+// or is the reason why an entry that must be there is not: not canonical where only the form is wrong, else the reason given.
+func (f fault) or(e *Error) error {
+	if f == odd {
+		return ErrNotCanonical
+	}
+	return e
 }
 
 // cursor reads numbers and bytes from the front of b. After a fault it stays where it is and answers zeros.

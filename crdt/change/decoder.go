@@ -96,13 +96,6 @@ func (d *Decoder) Next(op *Op) bool {
 	return true
 }
 
-func (f fault) or(e *Error) error {
-	if f == odd {
-		return ErrNotCanonical
-	}
-	return e
-}
-
 func (d *Decoder) object(op *Op, own uint32) (ok bool) {
 	a, b := d.objActor.next(), d.objCtr.next()
 	if a != b {

@@ -54,11 +54,11 @@ const (
 type property struct {
 	name     string
 	kinds    kinds
-	min, max float64   // of a number
-	whole    bool      // the number must be whole
-	bytes    int       // longest string or byte string
-	chars    int       // longest string in characters; 0: no rule but bytes
-	format   format    //
+	min, max float64 // of a number
+	whole    bool    // the number must be whole
+	bytes    int     // longest string or byte string
+	chars    int     // longest string in characters; 0: no rule but bytes
+	format   format
 	numbers  []float64 // the only numbers allowed
 	words    []string  // the only strings allowed
 }
