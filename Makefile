@@ -44,11 +44,11 @@ e2e: build modules                ## all browser tests; ONLY="smoke …" for som
 fuzz: need                        ## every fuzz target, FUZZTIME each (60s)
 	.ci/fuzz
 
-load: build                       ## lectern-load beside a bare relay. ARGS for its flags
-	go run ./server/load load $(ARGS)
+load: need                        ## measure a board server beside a bare relay. ARGS="-shapes 1x50@5 …"
+	go build -o bin/lectern-load ./server/lectern-load && bin/lectern-load load $(ARGS)
 
-crash: build                      ## kill -9 in the middle of editing, 20 times
-	go run ./server/load crash $(ARGS)
+crash: need                       ## kill -9 in the middle of editing, 20 times. ARGS="-rounds 3 …"
+	go build -o bin/lectern-load ./server/lectern-load && bin/lectern-load crash $(ARGS)
 
 clean:                            ## what was built; demo data and npm packages stay
 	rm -rf bin web/dist/.vite web/dist/*
