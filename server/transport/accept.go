@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bufio"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -42,7 +43,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.wg.Done() // admit added
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+	taken := &hijacked{ResponseWriter: w}
+	conn, err := websocket.Accept(taken, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{wire.Subprotocol},
 		InsecureSkipVerify: true, // originAllowed is stricter
 		CompressionMode:    websocket.CompressionDisabled,
@@ -54,8 +56,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	conn.SetReadLimit(-1) // session.read keeps the protocol's own limits and close codes
-	c := newSession(s, conn)
+	c := newSession(s, conn, taken.conn)
 	c.serve(addr)
+}
+
+// hijacked keeps the TCP connection under a WebSocket: closing that is the one way to end it at once, whatever the library waits for.
+type hijacked struct {
+	http.ResponseWriter
+	conn net.Conn
+}
+
+// Hijack implements http.Hijacker.
+func (h *hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	h.conn = conn
+	return conn, rw, err
 }
 
 // offers says whether the request offers the subprotocol.

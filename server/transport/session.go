@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -46,7 +47,7 @@ type session struct {
 // place is where the session is attached; a repeated hello replaces it.
 type place struct{ at attached }
 
-func newSession(s *Server, conn *websocket.Conn) *session {
+func newSession(s *Server, conn *websocket.Conn, tcp net.Conn) *session {
 	c := &session{
 		s: s, conn: conn,
 		orders: make(chan order, 16), leave: make(chan farewell, 1),
@@ -58,7 +59,7 @@ func newSession(s *Server, conn *websocket.Conn) *session {
 	c.ctx = ctx
 	c.cut = func() {
 		cancel()
-		_ = conn.CloseNow() // whatever was in the way is no longer of interest
+		_ = tcp.Close() // ends every read and write, a closing handshake too
 	}
 	return c
 }
@@ -91,6 +92,7 @@ func (c *session) dismiss(f farewell) {
 // serve runs the session to its end. It owns the WebSocket's reading side.
 func (c *session) serve(addr string) {
 	defer c.s.gone(c)
+	defer c.conn.CloseNow() // the library's own end; cut has closed what is below
 	defer c.cut()
 	bye := c.login(addr)
 	if bye != nil {
