@@ -267,6 +267,21 @@ func TestRefused(t *testing.T) {
 		want(t, "entries", len(r.check(a)), 1)
 		want(t, "dropped", r.drops("change_dead_actor"), 2)
 	})
+	inBubble(t, "BD9 the 21st refusal within a minute ends the session", func(t *testing.T, r *rig) {
+		a := r.join(ada)
+		for n := range 21 {
+			a.submit(a.a.Make(fmt.Sprint("x", n)), a.a.Foreign(fmt.Sprint("x", n)))
+			a.settle()
+			if resets := events[board.ResetEvent](a); len(resets) == n+1 {
+				a.a = boardtest.NewAuthor(resets[n].Actor)
+			}
+		}
+		want(t, "resets", len(events[board.ResetEvent](a)), 20)
+		if bye := events[board.ByeEvent](a); len(bye) != 1 || bye[0].Close != 4429 || bye[0].Code != "rate" || bye[0].Retry != time.Minute {
+			t.Fatalf("bye %+v", bye)
+		}
+		r.check(a)
+	})
 	inBubble(t, "BD9 a refused actor is not given out again on this board", func(t *testing.T, r *rig) {
 		a := r.join(ada)
 		a.submit(a.a.Make("x"), a.a.Foreign("x"))

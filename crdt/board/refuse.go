@@ -5,6 +5,11 @@ import (
 	"time"
 )
 
+// maxRefusals bounds how often a session may be refused in a minute: every actor is a row for ever.
+const maxRefusals = 20
+
+var tooMany = ByeEvent{Close: 4429, Code: "rate", Message: "Too many changes of this connection were refused.", Retry: time.Minute}
+
 // On the actor's goroutine.
 
 // refuse answers a change with a reset. Its actor is dead from now on, because the client's next changes under it build on the refused one.
@@ -37,6 +42,13 @@ func (b *Board) refuse(sub *submission, actor ActorID, code, message string) ver
 	}
 	if s.issuing {
 		return over // the reset on its way covers it
+	}
+	if now := time.Now(); now.Sub(s.resetsFrom) > time.Minute {
+		s.resetsFrom, s.resets = now, 0
+	}
+	if s.resets++; s.resets > maxRefusals {
+		b.bye(s, tooMany)
+		return over
 	}
 	s.issuing = true
 	reset.Actor = newActor()

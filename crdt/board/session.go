@@ -26,14 +26,16 @@ type Session struct {
 	end    func() // closes done, once
 
 	// Owned by Board.run.
-	name     string
-	actor    ActorID // leased; zero when the person may not write
-	dead     map[ActorID]bool
-	held     int
-	issuing  bool // a new actor is on its way
-	fresh    bool // the client got a new actor by a reset and has not used it yet
-	attached bool
-	answered *ResetEvent // the last reset, sent again after a change of lanes until the client uses its actor
+	name       string
+	actor      ActorID // leased; zero when the person may not write
+	dead       map[ActorID]bool
+	held       int
+	issuing    bool // a new actor is on its way
+	fresh      bool // the client got a new actor by a reset and has not used it yet
+	attached   bool
+	resets     int // refusals since resetsFrom
+	resetsFrom time.Time
+	answered   *ResetEvent // the last reset, sent again after a change of lanes until the client uses its actor
 
 	role atomic.Uint32 // Role; written by Board.run
 

@@ -73,6 +73,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := os.MkdirAll(filepath.Dir(o.Path), 0o700); err != nil {
 		return nil, fmt.Errorf("create folder of the database: %w", err)
 	}
+	if err := reserve(o.Path); err != nil {
+		return nil, err
+	}
 	sync := "FULL"
 	if o.UnsafeNoSync {
 		sync = "OFF"
@@ -95,9 +98,6 @@ func open(ctx context.Context, o Options, wdb *sql.DB) (*Store, error) {
 	if err := upgrade(ctx, wdb); err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(o.Path, 0o600); err != nil {
-		return nil, fmt.Errorf("protect database: %w", err)
-	}
 	v, err := openVault(ctx, wdb, o.KeyFile)
 	if err != nil {
 		return nil, err
@@ -113,6 +113,18 @@ func open(ctx context.Context, o Options, wdb *sql.DB) (*Store, error) {
 		return nil, errors.Join(err, rdb.Close())
 	}
 	return &Store{opts: o, log: o.Logger, read: rdb, write: w, vault: v, keys: map[board.ID]*sealer{}}, nil
+}
+
+// reserve makes the database's file readable by its owner only; SQLite gives the files beside it the same mode.
+func reserve(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("open database: %w", err)
+	}
+	if err := errors.Join(f.Chmod(0o600), f.Close()); err != nil {
+		return fmt.Errorf("protect database: %w", err)
+	}
+	return nil
 }
 
 func upgrade(ctx context.Context, wdb *sql.DB) error {

@@ -47,6 +47,13 @@ func TestLogContract(t *testing.T) {
 func TestInstanceKey(t *testing.T) {
 	o := options(t)
 	s := newStore(t, o)
+	t.Run("LG6 the database's files are for their owner only", func(t *testing.T) {
+		for _, f := range []string{o.Path, o.Path + "-wal", o.Path + "-shm"} {
+			if i, err := os.Stat(f); err != nil || i.Mode().Perm() != 0o600 {
+				t.Fatalf("%s: %v, %v", f, i, err)
+			}
+		}
+	})
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
