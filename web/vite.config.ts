@@ -15,6 +15,17 @@ const alias = [
   { find: "@excalidraw/mermaid-to-excalidraw", replacement: at("build/mermaid-stub.ts") },
 ];
 
+/**
+ * Few files at start: what both pages need before anything else, React, and the board with the small parts that Excalidraw loads at once.
+ * EIO257PC is Excalidraw's font subsetter (1.8 MB), wanted only by the export of SVG; test/budget.mjs notices when it slips in.
+ */
+function chunkOf(id: string): string | undefined {
+  if (/vite\/preload-helper|node_modules\/(matrix-widget-api|events)\/|src\/ui\/(i18n|messages)/.test(id)) return "base";
+  if (/node_modules\/(react|react-dom|scheduler)\//.test(id)) return "react";
+  if (/node_modules\/(browser-fs-access|canvas-roundrect-polyfill)\/|@excalidraw\/excalidraw\/dist\/prod\/(index|chunk-(?!EIO257PC)[^/]+|locales\/percentages-[^/]+)\.(js|css)$|web\/src\/board\//.test(id)) return "board";
+  return undefined;
+}
+
 export default defineConfig({
   base: "/",
   publicDir: false,
@@ -32,7 +43,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
     chunkSizeWarningLimit: 2000,
-    rollupOptions: { input: entries.map(at) },
+    rollupOptions: { input: entries.map(at), output: { manualChunks: chunkOf } },
   },
   test: {
     include: ["test/**/*.test.ts", "src/**/*.test.ts"],

@@ -53,6 +53,10 @@ function surfaceOf(api: ExcalidrawAPI): Surface {
     held: () => heldIds(api.getAppState(), elements()),
     replace: (next) => api.updateScene({ elements: next as unknown as NonNullable<SceneData["elements"]>, captureUpdate: CaptureUpdateAction.NEVER }),
     complete: (element) => restoreElements([element] as never, null, { repairBindings: false })[0] as unknown as SceneElement | undefined,
+    reveal: () => {
+      const drawn = api.getSceneElements();
+      if (drawn.length > 0) api.scrollToContent(drawn, { fitToViewport: true, viewportZoomFactor: 0.85, maxZoom: 1, animate: false });
+    },
     showCollaborators: (people) => api.updateScene({ collaborators: people as unknown as NonNullable<SceneData["collaborators"]> }),
   };
 }

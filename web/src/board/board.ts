@@ -34,6 +34,8 @@ export interface View {
 
 /** Excalidraw, as far as the board drives it. */
 export interface Surface extends Scene {
+  /** Brings what is drawn into view. */
+  reveal(): void;
   showCollaborators(people: ReadonlyMap<string, Record<string, unknown>>): void;
 }
 
@@ -85,10 +87,11 @@ export class Board {
       changed: (ids) => {
         this.presence.settled(ids);
         this.binding?.remote(ids);
+        this.reveal();
         this.count();
       },
       loaded: () => {
-        this.binding?.reload();
+        this.reload();
         this.view.set({ ready: true, documentProblem: false });
         this.count();
       },
@@ -119,7 +122,21 @@ export class Board {
       ...(this.options.holdElements === undefined ? {} : { holdElements: this.options.holdElements }),
       unsupported: () => this.notify({ kind: "unsupported" }),
     });
-    if (this.page.ready) this.binding.reload();
+    if (this.page.ready) this.reload();
+  }
+
+  private revealed = false;
+  private reload(): void {
+    if (!this.binding || !this.surface) return;
+    this.binding.reload();
+    this.reveal();
+  }
+
+  /** Once, when what was there at the start has arrived: later the view belongs to the user. */
+  private reveal(): void {
+    if (this.revealed || !this.surface || this.page.shadow.size === 0 || this.link.sequence.have < (this.welcome?.seq ?? 0)) return;
+    this.revealed = true;
+    this.surface.reveal();
   }
 
   close(): void {
@@ -134,6 +151,7 @@ export class Board {
     const { binding } = this;
     if (!binding || !this.page.ready || !this.mayWrite) return;
     if (busy) {
+      this.revealed = true;
       const dirty = binding.dirty(elements).slice(-8);
       clearTimeout(this.clearing);
       if (dirty.length > 0) {

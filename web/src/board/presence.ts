@@ -8,6 +8,8 @@ const SILENT_MS = 5_000;
 
 export interface Participant {
   readonly session: number;
+  /** The person: two sessions of one have one colour. */
+  readonly id: string;
   readonly name: string;
   /** Name with the server for people of other homeservers. */
   readonly label: string;
@@ -95,7 +97,7 @@ export class Presence {
       const who = this.people.get(session);
       if (!who) continue; // no name, no cursor: people arrives first
       map.set(String(session), {
-        id: String(session),
+        id: who.id,
         username: who.label,
         color: who.color,
         button: cursor.down ? "down" : "up",
@@ -108,15 +110,16 @@ export class Presence {
 
   private participant(p: Person): Participant {
     const name = cleanName(p.name) || cleanName(p.user_id) || "?";
-    const hue = hash(p.user_id) % 360;
+    const hue = hueOf(p.user_id);
     return {
       session: p.session,
+      id: p.user_id,
       name,
       label: p.external ? `${name} (${cleanName(p.external)})` : name,
       external: cleanName(p.external),
       role: p.role,
       self: p.session === this.self,
-      color: { background: `hsl(${hue}, 70%, 80%)`, stroke: `hsl(${hue}, 65%, 35%)` },
+      color: { background: `hsl(${hue}, 100%, 83%)`, stroke: `hsl(${hue}, 70%, 45%)` },
     };
   }
 }
@@ -126,8 +129,9 @@ export function cleanName(name: string): string {
   return [...name.replace(/[\p{Cc}\p{Cf}]/gu, "").trim()].slice(0, 64).join("");
 }
 
-function hash(s: string): number {
-  let h = 2166136261;
-  for (let i = 0; i < s.length; i++) h = Math.imul(h ^ s.charCodeAt(i), 16777619);
-  return h >>> 0;
+/** The hue that Excalidraw 0.18 draws a collaborator of this id in, so that the list shows the same colour. */
+function hueOf(id: string): number {
+  let h = 0;
+  for (let i = 0; i < id.length; i++) h = ((h << 5) - h + id.charCodeAt(i)) | 0;
+  return (Math.abs(h) % 37) * 10;
 }

@@ -1,6 +1,6 @@
 import wasmUrl from "@automerge/automerge/automerge.wasm?url";
 import genesisUrl from "../../../crdt/schema/genesis/whiteboard.page.automerge?inline";
-import workerUrl from "./worker?worker&url";
+import workerUrl from "./document.worker?worker&url";
 import type { Answer, Request } from "./messages";
 import type { Port } from "./page";
 

@@ -31,7 +31,7 @@ export const de: Catalogue = {
   "readers.title": "Wer diese Tafel lesen kann",
   "readers.encrypted": "Die Mitglieder dieses Raums und dieser Lectern-Server ({companion}). Die Kopie im Raum ist Ende-zu-Ende-verschlüsselt; der Homeserver kann sie nicht lesen.",
   "readers.plain": "Die Mitglieder dieses Raums, dieser Lectern-Server ({companion}) und wer den Homeserver betreibt: Dieser Raum ist nicht verschlüsselt.",
-  "readers.encrypted.short": "Im Raum verschlüsselt",
+  "readers.encrypted.short": "Verschlüsselt",
   "readers.plain.short": "Unverschlüsselt",
   "people.title": "Wer da ist",
   "people.count": "{count} da",

@@ -29,7 +29,7 @@ export const en = {
   "readers.title": "Who can read this board",
   "readers.encrypted": "The members of this room and this Lectern server ({companion}). The copy in the room is end-to-end encrypted; the homeserver cannot read it.",
   "readers.plain": "The members of this room, this Lectern server ({companion}) and whoever runs the homeserver: this room is not encrypted.",
-  "readers.encrypted.short": "Encrypted in the room",
+  "readers.encrypted.short": "Encrypted",
   "readers.plain.short": "Not encrypted",
   "people.title": "People here",
   "people.count": "{count} here",
