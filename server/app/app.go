@@ -120,12 +120,8 @@ func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err er
 	if err != nil {
 		return nil, err
 	}
-	password, err := os.ReadFile(cfg.Matrix.PasswordFile)
-	if err != nil {
-		return nil, fmt.Errorf("matrix.password_file: %w", err)
-	}
 	p.companion, err = matrix.New(matrix.Config{
-		Homeserver: cfg.Matrix.Homeserver, UserID: cfg.Matrix.UserID, Password: strings.TrimSpace(string(password)), DataDir: cfg.Data,
+		Homeserver: cfg.Matrix.Homeserver, UserID: cfg.Matrix.UserID, PasswordFile: cfg.Matrix.PasswordFile, DataDir: cfg.Data,
 		RecoveryKeyFile: cfg.Matrix.RecoveryKeyFile, AllowInviters: cfg.Matrix.AllowInviters, WidgetBases: []string{cfg.PublicURL},
 		OnRoom: p.roomChanged,
 		OnOverwritten: func(room, typ, key string) {
@@ -140,7 +136,7 @@ func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err er
 		return nil, err
 	}
 	verifier, err := openid.New(openid.Config{
-		OwnServer: p.companion.ServerName(), OwnURL: cfg.Matrix.Homeserver, Allow: cfg.OpenID.AllowedServers, Deny: cfg.OpenID.DeniedServers,
+		ServerName: p.companion.ServerName(), BaseURL: cfg.Matrix.Homeserver, Allowed: cfg.OpenID.AllowedServers, Denied: cfg.OpenID.DeniedServers,
 		AllowCIDRs: config.Prefixes(cfg.OpenID.AllowCIDRs), InsecureTLS: cfg.OpenID.InsecureTLS,
 	})
 	if err != nil {
@@ -170,8 +166,7 @@ func (p *parts) boards(o Options, m *appMetrics) (err error) {
 	}
 	pool := worker.New(worker.Config{Command: command, Timeout: time.Duration(p.cfg.Worker.Timeout), Parallel: p.cfg.Worker.Parallel})
 	p.checkpoints = checkpoint.New(checkpoint.Config{
-		Room: p.companion, Snapshots: p.store, Log: p.store, Worker: pool, Home: p.cfg.Matrix.UserID,
-		Quiet: time.Duration(p.cfg.Checkpoint.Quiet), First: time.Duration(p.cfg.Checkpoint.First), Max: time.Duration(p.cfg.Checkpoint.Max),
+		Home: p.cfg.Matrix.UserID, Room: p.companion, Store: p.store, Log: p.store, Merger: pool,
 		Saved: func(id board.ID, s board.Saved) { p.hub.Saved(id, s) }, Logger: o.Log,
 	})
 	p.hub = board.NewHub(board.Config{Log: p.store, Checkpoints: p.checkpoints, Authority: p.identity.Role, Encode: wire.AppendEntry, Logger: o.Log, Observe: m.observe()})
@@ -200,6 +195,7 @@ func (p *parts) authenticate(ctx context.Context, token string) (transport.Auth,
 // roomChanged runs on the companion's goroutine: boards re-evaluate at once, tokens are revoked a moment later.
 func (p *parts) roomChanged(room string) {
 	p.hub.Recheck(room)
+	p.checkpoints.Recheck(room)
 	select {
 	case p.rooms <- room:
 	default: // full: Authenticate checks membership anyway, only the token's death is late
@@ -212,7 +208,7 @@ func (p *parts) revoked(hash [32]byte) {
 }
 
 func (p *parts) scene(ctx context.Context, st identity.StoredSession, doc board.DocID) (any, error) {
-	v, err := p.hub.Scene(ctx, st.Board, doc, st.Room, st.Kind)
+	v, err := p.hub.Scene(ctx, st.Board, doc)
 	if err != nil {
 		return nil, err
 	}
