@@ -12,7 +12,8 @@ import (
 )
 
 // ownKeys is the crypto store the OlmMachine gets. Every way in which an inbound Megolm session can reach the disk (room key, forwarded key, answer
-// to a request, bundle, backup, key file) ends in PutGroupSession, so this is the one gate: the companion keeps only sessions it made itself.
+// to a request, bundle, backup, key file) ends in PutGroupSession, so this is the one gate: the companion keeps only sessions it made
+// itself, and those of companions it is configured to believe.
 type ownKeys struct {
 	*crypto.SQLCryptoStore
 	c *Companion
@@ -40,6 +41,7 @@ func (s *ownKeys) PutGroupSession(ctx context.Context, g *crypto.InboundGroupSes
 			}
 		}
 	case g.KeySource == id.KeySourceBackup && s.mayRestore(g.ID()):
+	case g.KeySource == id.KeySourceDirect && g.SourceUser != s.c.user && s.c.accept[string(g.SourceUser)]: // another companion whose checkpoints are believed
 	default:
 		s.dropped.Add(1)
 		return nil

@@ -18,7 +18,7 @@ import (
 
 const (
 	longPoll    = 10 * time.Second
-	syncGrace   = 20 * time.Second // on top of the long poll
+	syncGrace   = 10 * time.Second // on top of the long poll
 	syncMaxSize = 256 << 20
 )
 
@@ -29,7 +29,7 @@ type syncResponse struct {
 		Events []json.RawMessage `json:"events"`
 	} `json:"to_device"`
 	DeviceLists mautrix.DeviceLists `json:"device_lists"`
-	OTK         mautrix.OTKCount    `json:"device_one_time_keys_count"`
+	OTK         *mautrix.OTKCount   `json:"device_one_time_keys_count"`
 	Rooms       struct {
 		Join map[string]struct {
 			State    rawEvents `json:"state"`
@@ -203,9 +203,9 @@ func (c *Companion) handle(ctx context.Context, resp *syncResponse) {
 	for name, inv := range resp.Rooms.Invite {
 		c.invited(name, parseEvents(inv.State.Events))
 	}
-	if len(resp.ToDevice.Events) > 0 || len(resp.DeviceLists.Changed) > 0 || resp.OTK.SignedCurve25519 > 0 {
+	if len(resp.ToDevice.Events) > 0 || len(resp.DeviceLists.Changed) > 0 || resp.OTK != nil {
 		select {
-		case c.inbox <- cryptoBatch{resp.ToDevice.Events, resp.DeviceLists.Changed, &resp.OTK}:
+		case c.inbox <- cryptoBatch{resp.ToDevice.Events, resp.DeviceLists.Changed, resp.OTK}:
 		case <-ctx.Done():
 		}
 	}
