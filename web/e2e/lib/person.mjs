@@ -63,9 +63,10 @@ export class Person {
   async openRoom(roomId = this.stack.ready.room_id) {
     const join = this.page.getByTestId(`join-${roomId}`);
     const room = this.page.getByTestId(`room-${roomId}`);
-    await room.or(join).first().waitFor({ timeout: 30_000 });
-    if (await join.isVisible()) await join.click();
-    await room.click();
+    await room.or(join).first().waitFor({ state: "attached", timeout: 30_000 });
+    if (await join.isVisible()) return join.click(); // joining opens it
+    // The only room is open by itself, and on a narrow screen its list is then out of sight.
+    if ((await room.getAttribute("aria-current")) !== "page") await room.click();
   }
 
   /** Answers whatever the classroom asks until the widget is connected; gives the board. `prompts` afterwards says what was asked. */

@@ -43,9 +43,23 @@ export function Dialog({ title, onCancel, children, testId }: { readonly title: 
   useEffect(() => {
     const dialog = ref.current;
     const before = document.activeElement;
-    dialog?.showModal();
+    if (!dialog) return;
+    dialog.showModal();
+    // A widget that starts up behind the question may take the focus although it is inert, and would keep the keyboard: fetch it back.
+    let last: Element | null = document.activeElement;
+    const watch = (): void => {
+      const now = document.activeElement;
+      if (dialog.contains(now)) last = now;
+      else if (now instanceof HTMLIFrameElement) (last instanceof HTMLElement && dialog.contains(last) ? last : dialog).focus();
+    };
+    const soon = (): void => void setTimeout(watch);
+    watch();
+    dialog.addEventListener("focusin", watch);
+    window.addEventListener("blur", soon);
     return () => {
-      dialog?.close();
+      dialog.removeEventListener("focusin", watch);
+      window.removeEventListener("blur", soon);
+      dialog.close();
       if (before instanceof HTMLElement && before.isConnected) before.focus();
     };
   }, []);
@@ -53,6 +67,7 @@ export function Dialog({ title, onCancel, children, testId }: { readonly title: 
     <dialog
       ref={ref}
       className="dialog"
+      tabIndex={-1}
       aria-labelledby={id}
       data-testid={testId}
       onCancel={(ev) => {
