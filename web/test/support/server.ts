@@ -1,0 +1,165 @@
+import { decode, encode } from "cborg";
+import type { OpenPeer, PeerEvents } from "../../src/link/peer";
+import type { OpenSocket, SocketEvents } from "../../src/link/socket";
+
+type Frame = [number, ...unknown[]];
+const bytes = (f: unknown) => encode(f);
+
+/** One connection: frames wait in queues until pump() delivers them, in order within a lane. */
+export class Connection {
+  readonly inbox: { lane: 0 | 1; frame: Frame }[] = [];
+  cursor = 0;
+  lane: 0 | 1 = 0;
+  ready = false;
+  dead = false;
+  peer: PeerEvents | undefined;
+  private readonly outbox: Record<0 | 1, Uint8Array[]> = { 0: [], 1: [] };
+
+  constructor(
+    readonly server: FakeServer,
+    readonly socket: SocketEvents,
+  ) {}
+
+  send(lane: 0 | 1, frame: Frame): void {
+    this.outbox[lane].push(bytes(frame));
+  }
+
+  /** Delivers up to n queued frames of a lane to the client. */
+  deliver(lane: 0 | 1, n = Infinity): number {
+    let done = 0;
+    for (; done < n && this.outbox[lane].length > 0 && !this.dead; done++) {
+      const b = this.outbox[lane].shift()!;
+      if (lane === 0) this.socket.received(b);
+      else this.peer?.received("log", b);
+    }
+    return done;
+  }
+
+  /** The server reads up to n of the client's frames. */
+  read(n = Infinity): number {
+    let done = 0;
+    for (; done < n && this.inbox.length > 0 && !this.dead; done++) {
+      const { lane, frame } = this.inbox.shift()!;
+      this.server.handle(this, lane, frame);
+    }
+    return done;
+  }
+
+  /** The network breaks: what was under way is gone. */
+  cut(code = 1006): void {
+    if (this.dead) return;
+    this.dead = true;
+    this.socket.closed(code);
+  }
+
+  dropPeer(): void {
+    const p = this.peer;
+    this.peer = undefined;
+    this.outbox[1] = [];
+    p?.closed();
+  }
+}
+
+/** The protocol's server half: one log, kept in memory, changes known by their bytes. */
+export class FakeServer {
+  log = "log-1";
+  rtc = false;
+  readonly entries: [string, number, number, Uint8Array, Uint8Array][] = [];
+  readonly connections: Connection[] = [];
+  /** Frames as they were read, for assertions. */
+  readonly seen: Frame[] = [];
+  refuse: ((chunk: Uint8Array) => string | undefined) | undefined;
+  nextActor = 1;
+
+  get open(): Connection | undefined {
+    return this.connections.findLast((c) => !c.dead);
+  }
+
+  openSocket: OpenSocket = (events) => {
+    const c = new Connection(this, events);
+    this.connections.push(c);
+    queueMicrotask(() => events.opened());
+    return {
+      send: (b) => {
+        if (c.dead) throw new Error("closed");
+        c.inbox.push({ lane: 0, frame: decode(b) as Frame });
+      },
+      close: () => {
+        c.dead = true;
+      },
+    };
+  };
+
+  openPeer: OpenPeer = (events) => {
+    const c = this.open!;
+    return {
+      offer: () => Promise.resolve("offer"),
+      answer: async () => {
+        c.peer = events;
+        await Promise.resolve();
+        events.opened();
+      },
+      sendLog: (b) => {
+        if (c.dead || c.peer !== events) throw new Error("closed");
+        c.inbox.push({ lane: 1, frame: decode(b) as Frame });
+      },
+      sendLive: () => true,
+      close: () => {
+        if (c.peer === events) c.peer = undefined;
+      },
+    };
+  };
+
+  commit(doc: string, chunk: Uint8Array, actor: Uint8Array = new Uint8Array(16).fill(9)): void {
+    if (this.entries.some((e) => String(e[4]) === String(chunk))) return;
+    this.entries.push([doc, 0, 1, actor, chunk]);
+  }
+
+  /** Sends every ready connection what it has not got. */
+  flush(c: Connection, most = Infinity): void {
+    if (!c.ready || c.dead) return;
+    const some = this.entries.slice(c.cursor, c.cursor + most);
+    if (some.length === 0) return;
+    c.send(c.lane, [33, c.cursor + 1, some]);
+    c.cursor += some.length;
+  }
+
+  handle(c: Connection, lane: 0 | 1, f: Frame): void {
+    this.seen.push(f);
+    switch (f[0]) {
+      case 2: {
+        const hello = f[1] as { log: string; have: number; actor: Uint8Array };
+        const resume = hello.log === this.log && hello.have <= this.entries.length;
+        c.cursor = resume ? hello.have : 0;
+        c.ready = true;
+        const actor = hello.actor.length === 16 ? hello.actor : new Uint8Array(16).fill(this.nextActor++);
+        c.send(0, [32, welcome({ log: this.log, seq: this.entries.length, actor, resume, rtc: this.rtc })]);
+        return;
+      }
+      case 3:
+        for (const chunk of f[3] as Uint8Array[]) {
+          const code = this.refuse?.(chunk);
+          if (code !== undefined) c.send(c.lane, [38, { doc: f[1], hash: chunk.slice(4, 8), code, message: "no", actor: new Uint8Array(16).fill(this.nextActor++) }]);
+          else this.commit(f[1] as string, chunk);
+        }
+        return;
+      case 5:
+        c.send(0, [40, { sdp: "answer", ticket: new Uint8Array(16) }]);
+        return;
+      case 7:
+        c.lane = f[1] as 0 | 1;
+        c.cursor = f[2] as number;
+        return;
+      default:
+        void lane;
+    }
+  }
+}
+
+export function welcome(over: Record<string, unknown> = {}): Record<string, unknown> {
+  return {
+    log: "log-1", seq: 0, session: 1, role: "participant", actor: new Uint8Array(16).fill(1), board: "b", kind: "whiteboard", encrypted: true, companion: "@l:e",
+    docs: [{ doc: "page", epoch: 0, seq: 0 }], resume: false, saved: { seq: 0, at: 0, problem: "" }, limits: { change: 32768, ops: 5000, frame: 65536, live: 8192, live_hz: 30 },
+    rtc: false, ice: [], ...over,
+  };
+}
