@@ -7,7 +7,7 @@
 import type { ElementWrite } from "../doc/messages";
 import type { Shadow } from "../doc/shadow";
 import { encodeElement, sameValue, TEXT, type Props } from "../doc/values";
-import { byIndex, decodeElement, deriveBound, jitterIndex, nonce, type SceneElement } from "./element";
+import { byIndex, decodeElement, decodeProps, deriveBound, jitterIndex, nonce, type SceneElement } from "./element";
 
 /** Excalidraw as the binding needs it; simulated in tests. */
 export interface Scene {
@@ -186,10 +186,9 @@ export class Binding {
 
   /** The element as everybody else will see it, if that differs from the author's: rounded, thinned, with its final index. */
   private canonical(e: SceneElement, written: Props): SceneElement | undefined {
-    const decoded = decodeElement(e.id, { type: e.type, ...written });
-    if (!decoded) return undefined;
+    const decoded = decodeProps(written);
     const differs = Object.keys(written).some((k) => k !== TEXT && JSON.stringify(decoded[k]) !== JSON.stringify(e[k] ?? null));
-    return differs ? ({ ...e, ...decoded, isDeleted: e.isDeleted, version: e.version + 1, versionNonce: nonce() } as SceneElement) : undefined;
+    return differs ? ({ ...e, ...decoded, version: e.version + 1, versionNonce: nonce() } as SceneElement) : undefined;
   }
 
   private render(ids: Iterable<string>, changed: Map<string, SceneElement | undefined> = new Map()): void {

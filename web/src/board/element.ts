@@ -14,20 +14,24 @@ export const nonce = () => Math.floor(Math.random() * 2 ** 31);
 /** What the document says of an element, in Excalidraw's terms; undefined where it cannot be drawn. Bad parts are left out. */
 export function decodeElement(id: string, props: Readonly<Props>): Record<string, unknown> | undefined {
   if (typeof props.type !== "string" || !elementTypes.has(props.type)) return undefined;
-  const element: Record<string, unknown> = { id, isDeleted: false };
-  for (const [key, value] of Object.entries(props)) {
-    const decoded = decodeValue(key, value);
-    if (decoded === undefined) continue;
-    const shape = shapes[key];
-    if (shape && decoded !== null && !shape(decoded)) continue;
-    element[key] = decoded;
-  }
+  const element: Record<string, unknown> = { id, isDeleted: false, ...decodeProps(props) };
   if (props.type === "freedraw" || props.type === "line" || props.type === "arrow") {
     if (!Array.isArray(element.points)) return undefined;
     if (props.type === "freedraw") element.pressures ??= [];
   }
   if (props.type === "text") element.text ??= typeof element.originalText === "string" ? element.originalText : "";
   return element;
+}
+
+/** Single properties, without what an element needs around them. */
+export function decodeProps(props: Readonly<Props>): Record<string, unknown> {
+  const out: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(props)) {
+    const decoded = decodeValue(key, value);
+    const shape = shapes[key];
+    if (decoded !== undefined && (decoded === null || !shape || shape(decoded))) out[key] = decoded;
+  }
+  return out;
 }
 
 // The server checks that structured values are JSON objects or lists; what is inside is checked here, before Excalidraw trusts it.

@@ -21,15 +21,14 @@ export const words = (id: string, text: string, over: Record<string, unknown> = 
     roundness: null, ...over,
   });
 
-/** Excalidraw without a canvas: a list, what the user holds, and what an undo would bring back. */
+/** Excalidraw without a canvas: a list, and what the user holds. */
 export class FakeScene implements Scene {
   list: readonly SceneElement[] = [];
   hold = new Set<string>();
   replaced = 0;
-  /** Versions an undo would restore: taken when the user grabs, as Excalidraw's snapshot is. */
   elements = () => this.list;
   held = () => this.hold;
-  complete = (e: Record<string, unknown>) => rectangle(String(e.id), { ...e }) ;
+  complete = (e: Record<string, unknown>) => rectangle(String(e.id), { roundness: null, ...(e.type === "text" ? { containerId: null } : {}), ...e });
   replace(elements: readonly SceneElement[]): void {
     this.replaced++;
     this.list = elements;
