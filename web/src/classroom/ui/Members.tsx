@@ -17,10 +17,8 @@ export function Members({ members, me, count, hidden, onClose }: { readonly memb
           <li key={m.userId} className="person" data-testid={`person-${m.userId}`}>
             <Avatar name={m.name} id={m.userId} />
             <span className="grow stack">
-              <span className="ellipsis" title={m.userId}>
-                {m.name}
-                {m.userId === me && <span className="faint"> ({t("members.you")})</span>}
-              </span>
+              <span className="ellipsis" title={m.userId}>{m.name}</span>
+              {m.userId === me && <span className="faint small">{t("members.you")}</span>}
               {m.external !== "" && (
                 <span className="external small" title={t("members.externalHint", { server: m.external })}>
                   <Icon name="globe" /> <span className="ellipsis">{t("members.external", { server: m.external })}</span>
