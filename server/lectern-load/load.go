@@ -66,6 +66,7 @@ func load(ctx context.Context, args []string) error {
 	size := fs.Int("size", 200, "bytes of points in a change")
 	out := fs.String("out", "", "write the report as JSON here")
 	dir := fs.String("dir", "", "where databases are made (default: folder for temporary files)")
+	profile := fs.String("profile", "", "write a CPU profile of the last run's server here")
 	_ = fs.Parse(args) // exits
 	if *span > 10*time.Minute {
 		return fmt.Errorf("-time %v is longer than 10 m", *span)
@@ -91,7 +92,7 @@ func load(ctx context.Context, args []string) error {
 		}
 		yard := 0.0
 		for lane := range strings.SplitSeq("relay,"+*lanes, ",") {
-			r, err := run(ctx, work, s, lane, *span, *size)
+			r, err := run(ctx, work, s, lane, *span, *size, *profile)
 			if err != nil {
 				return fmt.Errorf("%v over %s: %w", s, lane, err)
 			}
@@ -167,7 +168,7 @@ type person struct {
 }
 
 // run measures one shape over one lane on a fresh server.
-func run(ctx context.Context, work string, s shape, lane string, span time.Duration, size int) (r Result, err error) {
+func run(ctx context.Context, work string, s shape, lane string, span time.Duration, size int, profile string) (r Result, err error) {
 	r = Result{Shape: s.String(), Lane: lane, Seconds: span.Seconds()}
 	args := []string{"relay"}
 	if lane != "relay" {
@@ -176,6 +177,9 @@ func run(ctx context.Context, work string, s shape, lane string, span time.Durat
 			return r, err
 		}
 		args = []string{"serve", "-data", dir}
+		if profile != "" {
+			args = append(args, "-pprof")
+		}
 	}
 	p, err := start(ctx, args...)
 	if err != nil {
@@ -241,6 +245,9 @@ func run(ctx context.Context, work string, s shape, lane string, span time.Durat
 	}
 	own0 := ownCPU()
 	m.open.Store(true)
+	if profile != "" && lane != "relay" {
+		wg.Go(func() { p.profile(ctx, profile, span) })
+	}
 	if err := wait(ctx, span); err != nil {
 		return r, err
 	}
@@ -306,7 +313,7 @@ func join(ctx context.Context, p *process, m *meter, lane string, board, i, size
 			m.came(e.Bytes, a != nil && string(e.Actor) == string(*a))
 		}
 	}}
-	c, err := client.Join(ctx, p.URL, loadToken(fmt.Sprintf("p%d", i), board), o)
+	c, err := client.Join(ctx, p.URL, loadToken(fmt.Sprintf("p%d-%d", board, i), board), o)
 	if err != nil {
 		return person{}, err
 	}

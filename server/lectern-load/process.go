@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -79,6 +80,29 @@ func (p *process) get(ctx context.Context, path string, into any) error {
 		return nil
 	}
 	return json.NewDecoder(resp.Body).Decode(into)
+}
+
+// profile writes the process's CPU profile to a file; one that fails is told and costs nothing else.
+func (p *process) profile(ctx context.Context, file string, span time.Duration) {
+	err := func() error {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", p.Ops, max(1, int(span.Seconds())-1)), nil)
+		if err != nil {
+			return err
+		}
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(file, b, 0o644)
+	}()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "profile:", err)
+	}
 }
 
 // cpu is the process's CPU time so far (proc(5), stat fields 14 and 15, in ticks of 10 ms).

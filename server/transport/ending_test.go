@@ -138,7 +138,7 @@ func TestEndings(t *testing.T) {
 func TestSlowReader(t *testing.T) {
 	t.Run("WS20 who does not read is cut off, and holds nobody else up", func(t *testing.T) {
 		h := newHouse(t, func(c *Config) {
-			c.Limits.WriteTime = 100 * time.Millisecond
+			c.Limits.WriteTime = 2 * time.Second
 			c.Limits.FramesPerSec, c.Limits.BytesPerSec, c.Limits.BytesBurst = 100000, 1<<30, 1<<30
 		})
 		slow := h.raw(hello()...)

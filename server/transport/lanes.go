@@ -20,7 +20,7 @@ func (w *writer) move(o order) {
 	w.s.stats.moves[o.lane].Add(1)
 	if o.lane == wire.LaneChannel {
 		w.held, w.lane, w.stalled = false, wire.LaneChannel, time.Time{}
-		w.liveHere = w.peer.live.open()
+		w.liveHere = true
 		w.peerPing.heard = w.peerPing.sent
 		w.tick.Reset(w.s.lim.PingChannel)
 	} else {

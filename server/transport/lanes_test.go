@@ -81,6 +81,9 @@ func TestChannelDies(t *testing.T) {
 			b.Move(wire.LaneChannel)
 			for i := range 40 {
 				a.Change(page(a), 0, w.Stroke(50))
+				if i == 20 && round > 0 { // in the first round the lane frame itself may be lost with the channel
+					eventually(t, "the log is on the channel", func() bool { return h.srv.Stats().EntriesOut[1] > uint64(20*(round-1)) })
+				}
 				if i == 20 {
 					ch.Close()
 				}
@@ -88,8 +91,8 @@ func TestChannelDies(t *testing.T) {
 			eventually(t, "all seen", func() bool { return seen.count() == 40*(round+1) })
 			eventually(t, "back on the WebSocket", func() bool { _, lane, _ := b.State(); return lane == wire.LaneSocket })
 		}
-		if r := h.srv.Stats().LaneRequests; r["closed"] != 3 {
-			t.Errorf("lane requests: %v", r)
+		if n := h.srv.Stats().LaneMoves[0]; n < 3 {
+			t.Errorf("moved to the WebSocket %d times", n)
 		}
 	})
 }
@@ -241,7 +244,7 @@ func TestChannelHealth(t *testing.T) {
 			t.Fatal(err)
 		}
 		a.Move(wire.LaneChannel)
-		eventually(t, "on the channel", func() bool { return h.srv.Stats().LaneMoves[1] == 1 })
+		eventually(t, "on the channel", func() bool { return h.srv.Stats().LaneMoves[1] == 1 && h.srv.liveOpen() == 1 })
 		h.join("bob", client.Options{})
 		c := h.join("cem", client.Options{})
 		eventually(t, "moved to the WebSocket", func() bool { _, lane, _ := a.State(); return lane == wire.LaneSocket })
@@ -260,6 +263,9 @@ func TestChannelHealth(t *testing.T) {
 		}
 	})
 }
+
+// liveOpen counts the live channels that have opened.
+func (s *Server) liveOpen() int { return int(s.stats.lives.Load()) }
 
 func TestLive(t *testing.T) {
 	t.Run("RT9 live goes over the lossy channel in both directions", func(t *testing.T) {
@@ -281,7 +287,7 @@ func TestLive(t *testing.T) {
 			}
 			c.Move(wire.LaneChannel)
 		}
-		eventually(t, "on the channel", func() bool { return h.srv.Stats().LaneMoves[1] == 2 })
+		eventually(t, "on the channel", func() bool { return h.srv.Stats().LaneMoves[1] == 2 && h.srv.liveOpen() == 2 })
 		if err := ch.Live(wire.Live{Slot: 1, Payload: []byte{7, 7}}.Append(nil)); err != nil {
 			t.Fatal(err)
 		}

@@ -223,7 +223,9 @@ func (p *peer) readLog(raw datachannel.ReadWriteCloser) {
 func (p *peer) readLive(raw datachannel.ReadWriteCloser) {
 	c := p.c
 	defer p.close()
-	buf := make([]byte, wire.MaxFrame)
+	c.s.stats.lives.Add(1)
+	defer c.s.stats.lives.Add(-1)
+	buf := make([]byte, 2*wire.MaxLive) // a longer message ends the channel
 	for {
 		n, err := raw.Read(buf)
 		if err != nil {

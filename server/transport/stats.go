@@ -22,7 +22,7 @@ type Stats struct {
 }
 
 type counters struct {
-	sessions, channels                     atomic.Int64
+	sessions, channels, lives              atomic.Int64
 	framesIn, framesOut, bytesIn, bytesOut [2]atomic.Uint64
 	entriesIn, entriesOut, liveOut         [2]atomic.Uint64
 	liveDropped, throttled, slow           atomic.Uint64

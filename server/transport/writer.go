@@ -52,7 +52,7 @@ type writer struct {
 	held   bool  // the client was asked to move and has not: nothing of the log goes out
 	peer   *peer // channels that showed their ticket, nil without
 
-	liveHere bool      // live frames go on the channel
+	liveHere bool      // live frames go on the channel live, if it is open
 	stalled  time.Time // since when the channel's queue is full; zero: it is not
 	low      chan struct{}
 
@@ -126,6 +126,7 @@ func (w *writer) obey(o order) {
 			w.at.Leave()
 		}
 		w.at = nil
+		w.toSocket()
 		close(o.ack)
 	case orderAttach:
 		w.at, w.people = o.at, 0
@@ -209,8 +210,8 @@ func (w *writer) entries(from uint64, list [][]byte) {
 const liveOnChannel = 4096
 
 func (w *writer) live(list []board.LiveUpdate) {
-	most := wire.MaxFrame
-	if w.liveHere {
+	most, here := wire.MaxFrame, w.liveHere && w.peer.live.open() // it may open after log
+	if here {
 		most = liveOnChannel
 	}
 	for len(list) > 0 && !w.done {
@@ -224,7 +225,7 @@ func (w *writer) live(list []board.LiveUpdate) {
 			f = wire.AppendLiveUpdate(f, wire.LiveUpdate{Session: u.Session, Slot: u.Slot, Payload: u.Payload})
 		}
 		w.buf, list = f, list[n:]
-		if !w.liveHere {
+		if !here {
 			w.socket(f)
 			w.s.stats.liveOut[wire.LaneSocket].Add(1)
 			continue

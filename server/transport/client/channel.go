@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
+	"time"
 
 	"github.com/pion/datachannel"
 	"github.com/pion/ice/v4"
@@ -20,6 +22,7 @@ type Channel struct {
 	pc        *webrtc.PeerConnection
 	log, live datachannel.ReadWriteCloser
 	gone      chan struct{} // closed when log has ended
+	heard     atomic.Int64  // when log carried something last, Unix ns
 }
 
 // NewAPI makes an API for clients on this machine: loopback, detached channels, no media.
@@ -95,6 +98,7 @@ func (c *Client) OpenChannel(ctx context.Context) (*Channel, error) {
 		return fail(err)
 	}
 	ch := &Channel{c: c, pc: pc, gone: make(chan struct{})}
+	ch.heard.Store(time.Now().UnixNano())
 	for i, to := range []*datachannel.ReadWriteCloser{&ch.log, &ch.live} {
 		select {
 		case *to = <-opened[i]:
@@ -110,9 +114,44 @@ func (c *Client) OpenChannel(ctx context.Context) (*Channel, error) {
 	c.mu.Lock()
 	c.ch = ch
 	c.mu.Unlock()
-	c.wg.Go(func() { ch.read(ch.log); close(ch.gone) })
+	c.wg.Go(func() { ch.read(ch.log); c.lost(ch); close(ch.gone) })
 	c.wg.Go(func() { ch.read(ch.live) })
+	c.wg.Go(ch.watch)
 	return ch, nil
+}
+
+// silence is how long the channel may carry nothing while the log is on it: the server pings every second.
+const silence = 3 * time.Second
+
+// watch closes a channel that has fallen silent; lost does the rest.
+func (ch *Channel) watch() {
+	t := time.NewTicker(silence / 6)
+	defer t.Stop()
+	for {
+		select {
+		case <-ch.gone:
+			return
+		case <-t.C:
+			_, lane, _ := ch.c.State()
+			if lane != wire.LaneChannel {
+				ch.heard.Store(time.Now().UnixNano())
+			} else if time.Since(time.Unix(0, ch.heard.Load())) > silence {
+				ch.Close()
+			}
+		}
+	}
+}
+
+// lost goes back to the WebSocket when the channel that has the log ends: the server may not have heard that the log is on it.
+func (c *Client) lost(ch *Channel) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ch == ch {
+		c.ch = nil
+		if c.lane == wire.LaneChannel {
+			c.move(wire.LaneSocket)
+		}
+	}
 }
 
 func (ch *Channel) read(raw datachannel.ReadWriteCloser) {
@@ -127,6 +166,7 @@ func (ch *Channel) read(raw datachannel.ReadWriteCloser) {
 			ch.c.fail(err)
 			return
 		}
+		ch.heard.Store(time.Now().UnixNano())
 		ch.c.receive(f, wire.LaneChannel)
 	}
 }
