@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor"
 	"github.com/pion/logging"
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
@@ -102,7 +103,8 @@ func newRTC(cfg RTC) (*rtcAPI, error) {
 			return nil, errors.Join(err, r.mux.Close())
 		}
 	}
-	r.api = webrtc.NewAPI(webrtc.WithSettingEngine(e)) // no codecs, no interceptors: data only
+	// Given empty, or pion registers the default codecs and interceptors: four goroutines per peer that data channels never use.
+	r.api = webrtc.NewAPI(webrtc.WithSettingEngine(e), webrtc.WithMediaEngine(&webrtc.MediaEngine{}), webrtc.WithInterceptorRegistry(&interceptor.Registry{}))
 	return r, nil
 }
 

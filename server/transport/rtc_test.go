@@ -126,10 +126,11 @@ func TestOffers(t *testing.T) {
 			t.Errorf("got %+v", e)
 		}
 		log := b.channel(0)
-		_, again, _, err := client.Offer(nil)
+		second, again, _, err := client.Offer(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer second.Close()
 		b.send(wire.Offer{SDP: again})
 		ends(t, log)
 	})

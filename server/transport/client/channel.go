@@ -10,6 +10,7 @@ import (
 
 	"github.com/pion/datachannel"
 	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor"
 	"github.com/pion/logging"
 	"github.com/pion/webrtc/v4"
 
@@ -34,7 +35,7 @@ func NewAPI() *webrtc.API {
 	e.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	e.SetSCTPMaxMessageSize(wire.MaxFrame)
 	e.DetachDataChannels()
-	return webrtc.NewAPI(webrtc.WithSettingEngine(e))
+	return webrtc.NewAPI(webrtc.WithSettingEngine(e), webrtc.WithMediaEngine(&webrtc.MediaEngine{}), webrtc.WithInterceptorRegistry(&interceptor.Registry{}))
 }
 
 // Offer makes a PeerConnection with the protocol's channels and its offer. opened delivers log and live, each in its own channel.
