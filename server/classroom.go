@@ -53,7 +53,7 @@ func (s *Server) Classroom(cfg ClassroomConfig) http.Handler {
 			}
 		}
 		return page(w, policy, func(b io.Writer) error {
-			return templates.Classroom(b, templates.Page{Title: "Classroom", Lang: "en", Script: e.script, Styles: e.styles, Ahead: e.ahead, Config: cfg})
+			return templates.App(b, templates.Page{NoScript: "The classroom needs JavaScript. Das Klassenzimmer braucht JavaScript.", Title: "Classroom", Lang: "en", Script: e.script, Styles: e.styles, Ahead: e.ahead, Config: cfg})
 		})
 	}))
 	r.Get("/assets/*", s.bundle.ServeHTTP)

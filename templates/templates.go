@@ -19,19 +19,17 @@ var all = template.Must(template.ParseFS(files, "*.html"))
 
 // Page is what every page with a script needs.
 type Page struct {
-	Title  string
-	Lang   string
-	Script string   // URL of the module
-	Styles []string // URLs
-	Ahead  []string // URLs of modules to preload
-	Config any      // rendered as JSON into #lectern-config
+	Title    string
+	Lang     string
+	Script   string   // URL of the module
+	Styles   []string // URLs
+	Ahead    []string // URLs of modules to preload
+	Config   any      // rendered as JSON into #lectern-config
+	NoScript string   // shown where JavaScript is off
 }
 
-// Widget renders a widget's page.
-func Widget(w io.Writer, p Page) error { return all.ExecuteTemplate(w, "widget.html", p) }
-
-// Classroom renders the classroom page.
-func Classroom(w io.Writer, p Page) error { return all.ExecuteTemplate(w, "classroom.html", p) }
+// App renders a page that is all script: a widget or the classroom.
+func App(w io.Writer, p Page) error { return all.ExecuteTemplate(w, "app.html", p) }
 
 // Landing is the server's front page.
 type Landing struct {
