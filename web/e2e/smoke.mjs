@@ -25,6 +25,7 @@ await run("smoke", {}, async (t) => {
 
   await step("a stroke is seen while it is drawn", async () => {
     const where = [200, 200, 120, 60]; // the beginning of the stroke, away from where the pointer is then
+    await b.board.home();
     const before = await b.board.ink(where);
     await a.board.tool("p");
     await a.board.down([210, 215]);

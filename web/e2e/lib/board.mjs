@@ -1,6 +1,7 @@
 /** A whiteboard in its iframe: drawing on it with mouse and keyboard, and reading it through the diagnostic hook `window.__lectern`. */
 import { decode } from "cborg";
 import { setTimeout as sleep } from "node:timers/promises";
+import { until } from "./stack.mjs";
 
 const WELCOME = 32;
 
@@ -92,7 +93,37 @@ export class Board {
     return (await this.stats()).lanes;
   }
 
-  // Coordinates are those of the iframe. ----------------------------------------------------------------------------------------
+  // Coordinates are those of the iframe, which are the scene's after home(). ----------------------------------------------------
+
+  /** Excalidraw's scroll and zoom, read from its component: the page has no other window on it. */
+  view() {
+    return this.frame.evaluate(() => {
+      const root = document.querySelector(".excalidraw");
+      const key = Object.keys(root).find((k) => k.startsWith("__reactFiber$"));
+      for (let fiber = root[key]; fiber; fiber = fiber.return) {
+        const state = fiber.stateNode?.state;
+        if (typeof state?.scrollX === "number") return { x: state.scrollX, y: state.scrollY, zoom: state.zoom.value };
+      }
+      throw new Error("Excalidraw's state was not found");
+    });
+  }
+
+  /** Scrolls so that scene and iframe coordinates are the same: the board chooses its view by itself when content first appears. */
+  async home() {
+    await until(`${this.person.name}: view at home`, async () => {
+      const { x, y, zoom } = await this.view();
+      if (zoom !== 1) {
+        await this.focus();
+        await this.page.keyboard.press("Control+0");
+        return false;
+      }
+      if (Math.abs(x) < 0.01 && Math.abs(y) < 0.01) return true;
+      const { width, height } = await this.size();
+      await this.page.mouse.move(...(await this.at([width / 2, height / 2])));
+      await this.page.mouse.wheel(x, y);
+      return false;
+    });
+  }
 
   async at([x, y]) {
     const box = await this.locator.boundingBox();
@@ -106,6 +137,7 @@ export class Board {
   }
 
   async tool(key) {
+    await this.home();
     await this.focus();
     await this.page.keyboard.press("Escape");
     await this.page.keyboard.press(key);
