@@ -168,6 +168,10 @@ func (c *Companion) Start(ctx context.Context) error {
 		}
 		c.log.Error("encrypted rooms cannot be written to: no key backup; trying again every minute", "err", err)
 	}
+	// mautrix fills this cache on first use without a lock; from here on it is only read.
+	if _, err := c.machine.GetOwnCrossSigningPublicKeys(ctx); err != nil {
+		c.log.Warn("own cross-signing keys", "err", requestError("keys/query", err))
+	}
 	return c.retry(ctx, "first sync", c.firstSync)
 }
 

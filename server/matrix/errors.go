@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -16,7 +17,8 @@ import (
 )
 
 // requestError classifies a failed request by its HTTP status (servers differ in the errcodes: 413 is M_TOO_LARGE or M_BAD_JSON). Its text never
-// holds a URL, a token or content: only what was being done, the status, the errcode and the first 200 bytes of the server's sentence.
+// holds a URL, a token or content: only what was being done, the status, the errcode and the first 200 bytes of the server's sentence
+// without ids.
 func requestError(doing string, err error) error {
 	if err == nil {
 		return nil
@@ -44,7 +46,7 @@ func requestError(doing string, err error) error {
 	if he.RespError != nil {
 		code, text = he.RespError.ErrCode, he.RespError.Err
 	}
-	cause := fmt.Errorf("%s: the homeserver answers %d %s %q", doing, status, clip(code, 60), clip(text, 200))
+	cause := fmt.Errorf("%s: the homeserver answers %d %s %q", doing, status, clip(code, 60), clip(matrixID.ReplaceAllString(text, "[id]"), 200))
 	switch {
 	case status == http.StatusRequestEntityTooLarge:
 		return fail(checkpoint.TooLarge, 0, cause)
@@ -59,6 +61,9 @@ func requestError(doing string, err error) error {
 	}
 	return cause
 }
+
+// matrixID: people, rooms and events are not named in errors, which end in logs.
+var matrixID = regexp.MustCompile(`[@!$#][A-Za-z0-9._=/+:\[\]-]{2,}`)
 
 // retryAfter reads retry_after_ms, then Retry-After; between 100 ms and an hour.
 func retryAfter(he mautrix.HTTPError) time.Duration {

@@ -52,7 +52,7 @@ func TestRequestErrors(t *testing.T) {
 			{429, `{"errcode":"M_LIMIT_EXCEEDED","error":"slow","retry_after_ms":1500}`, "RateLimited", 1500 * time.Millisecond},
 			{429, `{}`, "RateLimited", time.Second},
 			{429, `{"errcode":"M_LIMIT_EXCEEDED","retry_after_ms":-5}`, "RateLimited", time.Second},
-			{403, `{"errcode":"M_FORBIDDEN","error":"0 < 50"}`, "Forbidden", 0},
+			{403, `{"errcode":"M_FORBIDDEN","error":"sender @lectern:example.org in !r:example.org: 0 < 50"}`, "Forbidden", 0},
 			{401, `{"errcode":"M_UNKNOWN_TOKEN","error":"gone"}`, "Revoked", 0},
 			{500, `oops`, "Unreachable", 0},
 			{502, `{"errcode":"M_UNKNOWN"}`, "Unreachable", 0},
@@ -67,7 +67,7 @@ func TestRequestErrors(t *testing.T) {
 			if errors.As(err, &re) && re.RetryAfter != tt.after {
 				t.Errorf("%d %s: retry after %s, want %s", tt.status, tt.body, re.RetryAfter, tt.after)
 			}
-			for _, secret := range []string{"secret-token", "http://", `"n"`} {
+			for _, secret := range []string{"secret-token", "http://", `"n"`, "@lectern", "!r"} {
 				if strings.Contains(err.Error(), secret) {
 					t.Errorf("the error holds %q: %v", secret, err)
 				}

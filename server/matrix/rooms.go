@@ -174,7 +174,8 @@ func (v *view) visibility(room string) string {
 	return "shared" // the specification's default
 }
 
-// recipients are the people whose devices get the room's keys: joined, and invited unless history begins at the join.
+// recipients are the people whose devices get the room's keys: joined, and invited unless history begins at the join. The companion's own account is
+// not among them: it has this one device. (And asking for its keys again would clear a cache that mautrix reads without a lock.)
 func (v *view) recipients(room string) map[string]bool {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
@@ -184,7 +185,7 @@ func (v *view) recipients(room string) map[string]bool {
 	}
 	l := make(map[string]bool, len(r.members))
 	for u, m := range r.members {
-		if m.joined || r.visible != "joined" {
+		if u != v.me && (m.joined || r.visible != "joined") {
 			l[u] = true
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -242,7 +243,8 @@ func (c *Companion) cryptoLoop(ctx context.Context) {
 }
 
 func (c *Companion) handleCrypto(ctx context.Context, b cryptoBatch) {
-	for chunk := b.lists; len(chunk) > 0; {
+	lists := slices.DeleteFunc(b.lists, func(u id.UserID) bool { return u == c.user }) // see recipients
+	for chunk := lists; len(chunk) > 0; {
 		n := min(len(chunk), 250)
 		if _, err := c.machine.FetchKeys(ctx, chunk[:n], false); err != nil && ctx.Err() == nil {
 			c.log.Warn("ask for changed devices", "err", requestError("keys/query", err))
@@ -277,7 +279,7 @@ func (c *Companion) encryptedMembers() (l []id.UserID) {
 	seen := map[string]bool{}
 	for name, r := range v.rooms {
 		for u := range r.members {
-			if v.sticky[name] && !seen[u] {
+			if v.sticky[name] && u != v.me && !seen[u] {
 				seen[u] = true
 				l = append(l, id.UserID(u))
 			}
