@@ -27,7 +27,7 @@ import (
 var version = "dev"
 
 const usage = `usage: lectern serve [-config FILE]
-       lectern dev [-data DIR] [-ready-file FILE] [-port N] [-classroom-port N] [-homeserver-port N] [-plain] [-federation]
+       lectern dev [-data DIR] [-ready-file FILE] [-port N] [-classroom-port N] [-homeserver-port N] [-plain] [-federation] [-second-homeserver]
        lectern version
 `
 
@@ -91,6 +91,7 @@ func dev(ctx context.Context, args []string, out, errOut io.Writer) error {
 	fs.IntVar(&o.HomeserverPort, "homeserver-port", 0, "port of the homeserver")
 	fs.BoolVar(&o.Plain, "plain", false, "first start: an unencrypted room")
 	fs.BoolVar(&o.Federation, "federation", false, "first start: a homeserver that federates on loopback")
+	fs.BoolVar(&o.SecondHomeserver, "second-homeserver", false, "first start: another homeserver beside it, with a student who visits the demo room over federation")
 	fs.BoolVar(&o.NoKeysAtRest, "no-keys-at-rest", false, "store boards in clear (for the test that looks for readable text)")
 	fs.BoolVar(&o.NoDataChannel, "no-data-channel", false, "WebSocket only")
 	fs.StringVar(&level, "log", "warn", "debug, info, warn or error")

@@ -24,7 +24,7 @@ import (
 type DevOptions struct {
 	Dir, ReadyFile                      string
 	Port, ClassroomPort, HomeserverPort int
-	Plain, Federation                   bool
+	Plain, Federation, SecondHomeserver bool
 	NoKeysAtRest, NoDataChannel         bool
 	Version                             string
 	Out                                 io.Writer             // progress for people
@@ -58,7 +58,7 @@ func Dev(ctx context.Context, o DevOptions) error {
 
 	stack, err := devstack.Up(ctx, devstack.UpOptions{
 		Dir: filepath.Join(o.Dir, "stack"), LecternURL: lecternURL, HTTPPort: o.HomeserverPort,
-		Plain: o.Plain, Federation: o.Federation, Progress: o.Out,
+		Plain: o.Plain, Federation: o.Federation, Second: o.SecondHomeserver, Progress: o.Out,
 	})
 	if err != nil {
 		return err
@@ -134,7 +134,10 @@ func devConfig(o DevOptions, s *devstack.Stack, lectern, classroom string) (*con
 }
 
 func devClassroom(s *devstack.Stack, lectern, version string) server.ClassroomConfig {
-	c := server.ClassroomConfig{Homeservers: []server.Homeserver{{Name: s.Homeserver.Name(), URL: s.Homeserver.URL()}}, Lectern: lectern, Version: version}
+	c := server.ClassroomConfig{Lectern: lectern, Version: version}
+	for _, h := range s.Homeservers() { // people sign in at the one that their user id names
+		c.Homeservers = append(c.Homeservers, server.Homeserver{Name: h.Name(), URL: h.URL()})
+	}
 	for i, u := range s.Users {
 		role := "student"
 		if i == 0 {

@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 )
 
 // UpOptions say what `lectern dev` puts on its feet.
@@ -18,6 +20,7 @@ type UpOptions struct {
 	HTTPPort      int       // of the homeserver; 0 = the port of last time if free, else any
 	HTTPSPort     int       // of federation; 0 as above
 	Federation    bool      // fixed at the first start: it is part of the server name
+	Second        bool      // from the first start on: another homeserver that federates with the first, with a student on it. Implies Federation
 	RateLimits    bool      // Dendrite's default limits
 	Plain         bool      // at first start: an unencrypted demo room
 	Progress      io.Writer // lines for people
@@ -31,6 +34,7 @@ type User struct {
 	Password    string `json:"password"`
 	AccessToken string `json:"access_token"`
 	DeviceID    string `json:"device_id"`
+	Homeserver  string `json:"homeserver,omitempty"` // where they sign in; only in the ready file
 }
 
 // Account is what a program needs to sign in.
@@ -42,14 +46,17 @@ type Account struct {
 // Stack is the running neighbourhood. Immutable after Up; Stop ends it.
 type Stack struct {
 	Homeserver *Homeserver
-	Users      []User  // teacher, student1, student2
-	Companion  Account // Lectern's own account: invited to the room, it joins when it first syncs
-	RoomID     string  // "Demo classroom"
+	Second     *Homeserver // nil unless asked for
+	Users      []User      // teacher, student1, student2; with Second also carla, who lives there
+	Companion  Account     // Lectern's own account: invited to the room, it joins when it first syncs
+	RoomID     string      // "Demo classroom"
 	Widgets    []Widget
 }
 
+type demoUser struct{ user, name, password string }
+
 // The demo people. Their passwords are no secret: the homeserver listens on loopback only.
-var demoUsers = []struct{ user, name, password string }{
+var demoUsers = []demoUser{
 	{"teacher", "Ms Rivera", "teacher-demo"},
 	{"student1", "Ada", "student1-demo"},
 	{"student2", "Ben", "student2-demo"},
@@ -59,11 +66,12 @@ const companionUser = "lectern"
 
 // stackFile is stack.json: what Up did before, written after every step, so that an interrupted start goes on where it stopped.
 type stackFile struct {
-	HTTPPort  int      `json:"http_port"`
-	Users     []User   `json:"users"`
-	Companion Account  `json:"companion"`
-	RoomID    string   `json:"room_id"`
-	Widgets   []Widget `json:"widgets"`
+	HTTPPort  int         `json:"http_port"`
+	Users     []User      `json:"users"`
+	Companion Account     `json:"companion"`
+	RoomID    string      `json:"room_id"`
+	Widgets   []Widget    `json:"widgets"`
+	Second    *secondFile `json:"second,omitempty"`
 }
 
 // Up starts the homeserver and sees to it that people, companion account, room and widgets exist. It does not start Lectern.
@@ -85,8 +93,12 @@ func Up(ctx context.Context, o UpOptions) (*Stack, error) {
 	if o.HTTPPort == 0 && portFree(b.file.HTTPPort) {
 		o.HTTPPort = b.file.HTTPPort // browsers that are still signed in find it again
 	}
+	dir := filepath.Join(o.Dir, "homeserver")
+	if err := b.federates(dir); err != nil {
+		return nil, err
+	}
 	homeserver, err := StartHomeserver(ctx, Options{
-		Dir: filepath.Join(o.Dir, "homeserver"), HTTPPort: o.HTTPPort, HTTPSPort: o.HTTPSPort, Federation: o.Federation,
+		Dir: dir, HTTPPort: o.HTTPPort, HTTPSPort: o.HTTPSPort, Federation: b.options.Federation,
 		RateLimits: o.RateLimits, Persistent: true, Progress: o.Progress, Log: o.HomeserverLog,
 	})
 	if err != nil {
@@ -94,29 +106,47 @@ func Up(ctx context.Context, o UpOptions) (*Stack, error) {
 	}
 	b.homeserver = homeserver
 	b.file.HTTPPort = homeserver.options.HTTPPort
-	for _, step := range []func(context.Context) error{b.people, b.companion, b.room, b.widgets} {
+	for _, step := range []func(context.Context) error{b.startSecond, b.people, b.companion, b.room, b.widgets, b.guests} {
 		err := step(ctx)
 		if err == nil {
 			err = writeJSON(b.path, b.file)
 		}
 		if err != nil {
-			homeserver.Stop()
+			b.stop()
 			return nil, fmt.Errorf("development stack: %w", err)
 		}
 	}
-	return &Stack{
-		Homeserver: homeserver, Users: b.file.Users, Companion: b.file.Companion, RoomID: b.file.RoomID, Widgets: b.file.Widgets,
-	}, nil
+	s := &Stack{
+		Homeserver: homeserver, Second: b.second, Users: b.file.Users, Companion: b.file.Companion, RoomID: b.file.RoomID, Widgets: b.file.Widgets,
+	}
+	if b.second != nil {
+		s.Users = append(slices.Clone(s.Users), b.file.Second.Users...)
+	}
+	return s, nil
+}
+
+// Homeservers are the one that Lectern's account lives on, and the second if there is one.
+func (s *Stack) Homeservers() []*Homeserver {
+	if s.Second == nil {
+		return []*Homeserver{s.Homeserver}
+	}
+	return []*Homeserver{s.Homeserver, s.Second}
 }
 
 // Stop ends the child processes. Calling it again is harmless.
-func (s *Stack) Stop() { s.Homeserver.Stop() }
+func (s *Stack) Stop() {
+	for _, h := range s.Homeservers() {
+		h.Stop()
+	}
+}
 
 // Client answers a client for a demo person by local part ("teacher"), nil if there is none.
 func (s *Stack) Client(user string) *Client {
 	for _, u := range s.Users {
-		if u.UserID == s.Homeserver.UserID(user) {
-			return u.client(s.Homeserver)
+		for _, h := range s.Homeservers() {
+			if u.UserID == h.UserID(user) {
+				return u.client(h)
+			}
 		}
 	}
 	return nil
@@ -128,22 +158,38 @@ func (u User) client(h *Homeserver) *Client {
 
 // Ready is the file that tells scripts that everything is up.
 type Ready struct {
-	Lectern    string   `json:"lectern"`
-	Classroom  string   `json:"classroom"`
-	Homeserver string   `json:"homeserver"`
-	ServerName string   `json:"server_name"`
-	RoomID     string   `json:"room_id"`
-	Companion  string   `json:"companion"`
-	Users      []User   `json:"users"`
-	Widgets    []Widget `json:"widgets"`
+	Lectern     string            `json:"lectern"`
+	Classroom   string            `json:"classroom"`
+	Homeserver  string            `json:"homeserver"`
+	ServerName  string            `json:"server_name"`
+	Homeservers []ReadyHomeserver `json:"homeservers"` // the one above, and the second if there is one
+	RoomID      string            `json:"room_id"`
+	Companion   string            `json:"companion"`
+	Users       []User            `json:"users"`
+	Widgets     []Widget          `json:"widgets"`
+}
+
+// ReadyHomeserver is a homeserver that demo people sign in to.
+type ReadyHomeserver struct {
+	Name string `json:"name"`
+	URL  string `json:"url"`
 }
 
 // Ready fills the ready file's content. The URLs are those of Lectern and of the classroom page.
 func (s *Stack) Ready(lectern, classroom string) Ready {
-	return Ready{
+	r := Ready{
 		Lectern: lectern, Classroom: classroom, Homeserver: s.Homeserver.URL(), ServerName: s.Homeserver.Name(),
-		RoomID: s.RoomID, Companion: s.Companion.UserID, Users: s.Users, Widgets: s.Widgets,
+		RoomID: s.RoomID, Companion: s.Companion.UserID, Users: slices.Clone(s.Users), Widgets: s.Widgets,
 	}
+	for _, h := range s.Homeservers() {
+		r.Homeservers = append(r.Homeservers, ReadyHomeserver{Name: h.Name(), URL: h.URL()})
+		for i, u := range r.Users {
+			if strings.HasSuffix(u.UserID, ":"+h.Name()) {
+				r.Users[i].Homeserver = h.URL()
+			}
+		}
+	}
+	return r
 }
 
 // WriteReady writes the ready file, whole and readable only by us: it holds tokens.
@@ -160,6 +206,7 @@ type builder struct {
 	path       string
 	file       stackFile
 	homeserver *Homeserver
+	second     *Homeserver // nil unless the folder has one
 }
 
 func (b *builder) load() error {
@@ -176,42 +223,46 @@ func (b *builder) load() error {
 	return nil
 }
 
-// people registers who is missing and signs in whose token no longer works.
-func (b *builder) people(ctx context.Context) error {
-	users := make([]User, len(demoUsers))
-	for i, demo := range demoUsers {
-		u := User{UserID: b.homeserver.UserID(demo.user), Name: demo.name, Password: demo.password}
-		for _, known := range b.file.Users {
+func (b *builder) people(ctx context.Context) (err error) {
+	b.file.Users, err = b.signUp(ctx, b.homeserver, demoUsers, b.file.Users)
+	return err
+}
+
+// signUp registers who is missing and signs in whose token no longer works.
+func (b *builder) signUp(ctx context.Context, at *Homeserver, people []demoUser, before []User) ([]User, error) {
+	users := make([]User, len(people))
+	for i, demo := range people {
+		u := User{UserID: at.UserID(demo.user), Name: demo.name, Password: demo.password}
+		for _, known := range before {
 			if known.UserID == u.UserID {
 				u = known
 			}
 		}
 		if u.AccessToken != "" {
-			_, err := u.client(b.homeserver).WhoAmI(ctx)
+			_, err := u.client(at).WhoAmI(ctx)
 			if err == nil {
 				users[i] = u
 				continue
 			}
 			if !IsCode(err, "M_UNKNOWN_TOKEN") {
-				return err
+				return before, err
 			}
 		}
-		if err := b.homeserver.Register(ctx, demo.user, demo.password, false); err != nil && !errors.Is(err, ErrUserTaken) {
-			return err
+		if err := at.Register(ctx, demo.user, demo.password, false); err != nil && !errors.Is(err, ErrUserTaken) {
+			return before, err
 		}
-		client, err := b.homeserver.Client(ctx, demo.user, u.Password, u.DeviceID)
+		client, err := at.Client(ctx, demo.user, u.Password, u.DeviceID)
 		if err != nil {
-			return err
+			return before, err
 		}
 		if err := client.SetDisplayName(ctx, u.Name); err != nil {
-			return fmt.Errorf("name %s: %w", u.UserID, err)
+			return before, fmt.Errorf("name %s: %w", u.UserID, err)
 		}
 		u.AccessToken, u.DeviceID = client.AccessToken, client.DeviceID
 		users[i] = u
 		fmt.Fprintf(b.options.Progress, "people: %s (%s), password %s\n", u.UserID, u.Name, u.Password)
 	}
-	b.file.Users = users
-	return nil
+	return users, nil
 }
 
 // companion registers Lectern's account. Its password is written down before the account exists, so that it cannot get lost.

@@ -73,7 +73,7 @@ func TestStack(t *testing.T) {
 		if !strings.HasPrefix(address, "http://localhost:1111/widgets/whiteboard?") {
 			t.Errorf("url: got %s", address)
 		}
-		for _, variable := range []string{"user_id", "display_name", "avatar", "device_id", "room_id"} {
+		for _, variable := range []string{"user_id", "display_name", "avatar", "device_id"} {
 			if strings.Contains(address, variable) {
 				t.Errorf("url %s carries %s", address, variable)
 			}
