@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
@@ -225,4 +224,3 @@ func mustAuthor(t testing.TB, c *client.Client) *client.Author {
 
 func page(c *client.Client) string { return c.Welcome().Docs[0].Doc }
 
-var _ = fmt.Sprint
