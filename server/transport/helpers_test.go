@@ -223,4 +223,3 @@ func mustAuthor(t testing.TB, c *client.Client) *client.Author {
 }
 
 func page(c *client.Client) string { return c.Welcome().Docs[0].Doc }
-
