@@ -300,10 +300,18 @@ describe("binding", () => {
           const make = pick(random, [rectangle, (id: string, o: Record<string, unknown>) => stroke(id, [[0, 0], [random() * 9, random() * 9]], o), (id: string, o: Record<string, unknown>) => words(id, "text", o)]);
           p.scene.add(make(`e${n++}`, { index, x: random() * 500 }));
           p.commit();
-        } else if (dice < 0.3) p.scene.change(e.id, { x: random() * 500 }), p.scene.hold.delete(e.id), p.scene.hold.size === 0 && p.commit();
-        else if (dice < 0.4) p.scene.change(e.id, { strokeColor: pick(random, ["#e03131", "#2f9e44", "#1971c2"]) }), p.scene.hold.size === 0 && p.commit();
-        else if (dice < 0.46) p.scene.change(e.id, { isDeleted: true }), p.scene.hold.delete(e.id), p.scene.hold.size === 0 && p.commit();
-        else if (dice < 0.56 && e.type === "text") {
+        } else if (dice < 0.3) {
+          p.scene.change(e.id, { x: random() * 500 });
+          p.scene.hold.delete(e.id);
+          if (p.scene.hold.size === 0) p.commit();
+        } else if (dice < 0.4) {
+          p.scene.change(e.id, { strokeColor: pick(random, ["#e03131", "#2f9e44", "#1971c2"]) });
+          if (p.scene.hold.size === 0) p.commit();
+        } else if (dice < 0.46) {
+          p.scene.change(e.id, { isDeleted: true });
+          p.scene.hold.delete(e.id);
+          if (p.scene.hold.size === 0) p.commit();
+        } else if (dice < 0.56 && e.type === "text") {
           const text = String(e.originalText) + pick(random, ["a", "bc", "😀"]);
           p.scene.change(e.id, { originalText: text, text });
           if (p.scene.hold.size === 0) p.commit();

@@ -1,0 +1,66 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { closedText, headline, problemText, readersText, savedText } from "../src/board/status";
+import { originOf, themeOf } from "../src/host/widget";
+import { fill, languages, translator } from "../src/ui/i18n";
+import { de } from "../src/ui/messages.de";
+import { en } from "../src/ui/messages.en";
+
+const t = translator("en");
+const base = { link: { kind: "open", lane: 0 } as const, ready: true, documentProblem: false, unsaved: 0, saved: { seq: 1, at: 1_000_000, problem: "" } };
+const placeholders = (s: string) => [...s.matchAll(/\{(\w+)\}/g)].map((m) => m[1]).sort();
+
+describe("words", () => {
+  test("WG41 every message exists in every language, with the same placeholders", () => {
+    expect(languages).toEqual(["en", "de"]);
+    expect(Object.keys(de).sort()).toEqual(Object.keys(en).sort());
+    for (const key of Object.keys(en) as (keyof typeof en)[]) {
+      expect([key, placeholders(de[key])]).toEqual([key, placeholders(en[key])]);
+      expect(de[key].trim().length).toBeGreaterThan(0);
+    }
+  });
+  test("WG41 unknown languages read English, regional ones their language", () => {
+    expect(translator("fr")("cancel")).toBe(en.cancel);
+    expect(translator("de-AT")("cancel")).toBe(de.cancel);
+    expect(fill("{a} {b}", { a: 1 })).toBe("1 {b}");
+  });
+  test("WG42 every state has a headline, and what is wrong is a sentence", () => {
+    expect(headline(base, t)).toEqual({ text: "Live", tone: "good" });
+    expect(headline({ ...base, ready: false }, t).tone).toBe("busy");
+    expect(headline({ ...base, link: { kind: "connecting", problem: "" } }, t).tone).toBe("busy");
+    expect(headline({ ...base, link: { kind: "resuming", problem: "" } }, t).tone).toBe("bad");
+    expect(problemText(base, t)).toBe("");
+    expect(problemText({ ...base, saved: { ...base.saved, problem: "the room cannot be reached" } }, t)).toContain("the room cannot be reached");
+    const offline = { ...base, link: { kind: "resuming", problem: "draining" } as const };
+    expect(problemText({ ...offline, unsaved: 3 }, t)).toContain("3 not sent yet");
+    expect(problemText(offline, t)).toContain("restarts");
+  });
+  test("WG42 the age of the copy in the room", () => {
+    const at = (s: number) => savedText(base, 1_000_000 + s * 1000, t);
+    expect([at(1), at(12), at(180), at(3 * 3600)]).toEqual(["Saved to the room just now", "Saved to the room 12 s ago", "Saved to the room 3 min ago", "Saved to the room 3 h ago"]);
+    expect(savedText({ saved: { seq: 0, at: 0, problem: "" } }, 5, t)).toBe("Not saved to the room yet");
+  });
+  test("WG42 every closed state says why; unknown codes keep the server's words", () => {
+    for (const code of ["removed", "not_joined", "server_denied", "no_widget", "board_elsewhere", "openid_blocked", "bad_frame"]) {
+      expect(closedText({ kind: "closed", code, message: "" }, t)).not.toContain("closed.");
+    }
+    expect(closedText({ kind: "closed", code: "odd", message: "Because." }, t)).toContain("Because.");
+  });
+  test("WG43 who can read the board follows from the room", () => {
+    expect(readersText({ encrypted: true, companion: "@l:e" }, t)).toContain("end-to-end encrypted");
+    expect(readersText({ encrypted: false, companion: "@l:e" }, t)).toContain("not encrypted");
+  });
+  test("WG4 the client's origin, desktop schemes included", () => {
+    expect(originOf("https://app.element.io/#/room/x")).toBe("https://app.element.io");
+    expect(originOf("vector://vector/webapp/")).toBe("vector://vector");
+    expect(originOf("nonsense")).toBeUndefined();
+  });
+  test("WG44 theme names of clients", () => {
+    expect(["light", "dark", "custom-Deep Dark", "light-high-contrast", ""].map(themeOf)).toEqual(["light", "dark", "dark", "light", "light"]);
+  });
+  test("WG45 the sandbox has no modals: nothing calls alert, confirm or prompt", () => {
+    for (const f of ["App.tsx", "Canvas.tsx", "StatusLine.tsx", "board.ts"]) {
+      expect(readFileSync(new URL(`../src/board/${f}`, import.meta.url), "utf8")).not.toMatch(/\b(alert|confirm|prompt)\(/);
+    }
+  });
+});
