@@ -114,6 +114,7 @@ func TestMembershipFollowsTheRoom(t *testing.T) {
 			t.Fatal(err)
 		}
 		again := startCompanion(t, cfg)
+		await(t, "the join, which the homeserver may bring a moment after its 200", 2*time.Second, func() bool { return again.joined(room, ada.UserID) })
 		if _, ok := again.Widget(room, "late"); !ok || !again.joined(room, ada.UserID) || again.joined(room, ben.UserID) || !again.Encrypted(room) {
 			s, _ := again.Standing(room, ada.UserID)
 			t.Errorf("after restart: widget %v, ada %+v", ok, s)
