@@ -13,6 +13,7 @@ import (
 type ClassroomConfig struct {
 	Homeservers []Homeserver `json:"homeservers"`
 	Lectern     string       `json:"lectern"`   // origin of the widgets
+	Companion   string       `json:"companion"` // Lectern's own account, shown as such
 	DemoUsers   []DemoUser   `json:"demoUsers"` // development only
 	Version     string       `json:"version"`
 }
@@ -46,11 +47,9 @@ func (s *Server) Classroom(cfg ClassroomConfig) http.Handler {
 		})
 	})
 	r.Get("/", s.handle(func(w http.ResponseWriter, _ *http.Request) error {
-		e, err := s.bundle.entry("src/entry/classroom.ts")
+		e, err := s.bundle.entry("src/entry/classroom.tsx")
 		if err != nil {
-			if e, err = s.bundle.entry("src/entry/classroom.tsx"); err != nil {
-				return refuse(http.StatusServiceUnavailable, "not_built", "This build has no front end: run make build.")
-			}
+			return refuse(http.StatusServiceUnavailable, "not_built", "This build has no front end: run make build.")
 		}
 		return page(w, policy, func(b io.Writer) error {
 			return templates.App(b, templates.Page{NoScript: "The classroom needs JavaScript. Das Klassenzimmer braucht JavaScript.", Title: "Classroom", Lang: "en", Script: e.script, Styles: e.styles, Ahead: e.ahead, Config: cfg})

@@ -22,7 +22,7 @@ var dist = fstest.MapFS{
 	".vite/manifest.json": {Data: []byte(`{
 		"src/entry/whiteboard.tsx": {"file": "assets/wb-1.js", "css": ["assets/wb-1.css"], "imports": ["_s.js"]},
 		"_s.js": {"file": "assets/s-2.js", "css": ["assets/s-2.css"], "imports": ["src/entry/whiteboard.tsx"]},
-		"src/entry/classroom.ts": {"file": "assets/c-3.js"}}`)},
+		"src/entry/classroom.tsx": {"file": "assets/c-3.js"}}`)},
 	"assets/wb-1.js":    {Data: []byte("plain")},
 	"assets/wb-1.js.br": {Data: []byte("small")},
 	"assets/s-2.js":     {Data: []byte("shared")},
