@@ -183,13 +183,35 @@ func (p *parts) boards(o Options, m *appMetrics) (err error) {
 	return nil
 }
 
-// authenticate is the first frame of a connection. Membership is asked for at the homeserver once more: a connection lives long.
+// authenticate answers what the first frame's token stands for. Membership is the companion's view, which must be fresh.
 func (p *parts) authenticate(ctx context.Context, token string) (transport.Auth, error) {
 	st, err := p.identity.Authenticate(ctx, token)
 	if err != nil {
-		return transport.Auth{}, err
+		return transport.Auth{}, refusal(err)
 	}
-	return transport.Auth{Person: st.Person, Room: st.Room, Kind: st.Kind, Board: st.Board, SessionKey: st.TokenHash, Encrypted: p.companion.Encrypted(st.Room)}, nil
+	if p.companion.Age() > staleReady {
+		return transport.Auth{}, &transport.Refusal{Close: wire.CloseBoardFailed, Code: "sync_stale", Message: "Lectern has lost touch with its homeserver and cannot check who is in this room. It keeps trying.", Retry: 5 * time.Second}
+	}
+	return transport.Auth{
+		Person: st.Person, Room: st.Room, Kind: st.Kind, Board: st.Board, SessionKey: st.Key(), Encrypted: p.companion.Encrypted(st.Room),
+		Expires: st.Issued.Add(identity.TokenLife),
+	}, nil
+}
+
+// refusal turns identity's answer into the WebSocket's (docs/protocol.md §6).
+func refusal(err error) error {
+	e, ok := errors.AsType[*identity.Error](err)
+	if !ok {
+		return err
+	}
+	r := &transport.Refusal{Close: wire.CloseBoardFailed, Code: e.Code, Message: e.Message, Retry: e.RetryAfter}
+	switch e.Status {
+	case 401:
+		r.Close = wire.CloseUnauthorized
+	case 403:
+		r.Close, r.Retry = wire.CloseRemoved, -1
+	}
+	return r
 }
 
 // roomChanged runs on the companion's goroutine: boards re-evaluate at once, tokens are revoked a moment later.
@@ -203,8 +225,8 @@ func (p *parts) roomChanged(room string) {
 	}
 }
 
-func (p *parts) revoked(hash [32]byte) {
-	p.transport.Revoke(hash, "session_unknown", "This session has ended.")
+func (p *parts) revoked(st identity.StoredSession) {
+	p.transport.Revoke(st.Key(), "session_unknown", "This session has ended.")
 }
 
 func (p *parts) scene(ctx context.Context, st identity.StoredSession, doc board.DocID) (any, error) {

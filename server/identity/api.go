@@ -2,6 +2,8 @@ package identity
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"time"
 
 	"github.com/educationpub/lectern/crdt/board"
@@ -60,6 +62,11 @@ type StoredSession struct {
 	Kind      string
 	Issued    time.Time
 	Expires   time.Time // sliding
+}
+
+// Key names a login over all its refreshes: who, where and when, not which token.
+func (s StoredSession) Key() [32]byte {
+	return sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%d", s.Person, s.Room, s.Widget, s.Issued.UnixMilli()))
 }
 
 // Store keeps sessions and spent OpenID tokens. Implemented by server/store.

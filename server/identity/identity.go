@@ -59,7 +59,7 @@ type Config struct {
 	Verifier Verifier
 	Log      *slog.Logger
 	// Revoked is told when a session ends before its time (kick, leave, logout).
-	Revoked func(tokenHash [32]byte)
+	Revoked func(StoredSession)
 	Schools []netip.Prefix // failures from here count a tenth
 	Now     func() time.Time
 }
@@ -78,7 +78,7 @@ func New(cfg Config) *Service {
 		cfg.Now = time.Now
 	}
 	if cfg.Revoked == nil {
-		cfg.Revoked = func([32]byte) {}
+		cfg.Revoked = func(StoredSession) {}
 	}
 	return &Service{
 		cfg:      cfg,
@@ -254,10 +254,17 @@ func (s *Service) Refresh(ctx context.Context, token string) (string, time.Durat
 // Logout ends a session.
 func (s *Service) Logout(ctx context.Context, token string) error {
 	h := tokenHash(token)
-	if err := s.cfg.Store.DeleteSession(ctx, h); err != nil && !errors.Is(err, ErrNoSession) {
+	st, err := s.cfg.Store.Session(ctx, h)
+	if errors.Is(err, ErrNoSession) {
+		return nil
+	}
+	if err == nil {
+		err = s.cfg.Store.DeleteSession(ctx, h)
+	}
+	if err != nil && !errors.Is(err, ErrNoSession) {
 		return internal(err)
 	}
-	s.cfg.Revoked(h)
+	s.cfg.Revoked(st)
 	return nil
 }
 
@@ -274,7 +281,7 @@ func (s *Service) RoomChanged(ctx context.Context, room string) error {
 		if err := s.cfg.Store.DeleteSession(ctx, st.TokenHash); err != nil && !errors.Is(err, ErrNoSession) {
 			return fmt.Errorf("end the session of somebody who left: %w", err)
 		}
-		s.cfg.Revoked(st.TokenHash)
+		s.cfg.Revoked(st)
 	}
 	return nil
 }

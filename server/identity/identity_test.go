@@ -346,6 +346,9 @@ func TestSessionLife(t *testing.T) {
 			time.Sleep(31 * time.Second)
 			_, err = s.Authenticate(t.Context(), g.Token)
 			code(t, err, "session_unknown")
+			if st, _ := s.Authenticate(t.Context(), fresh); st.Key() != g.Session.Key() {
+				t.Error("a refreshed login has another key")
+			}
 			if _, err := s.Authenticate(t.Context(), fresh); err != nil {
 				t.Error(err)
 			}
@@ -354,7 +357,7 @@ func TestSessionLife(t *testing.T) {
 	t.Run("AU7 leaving ends the session for good", func(t *testing.T) {
 		s, sc, m := setup(t)
 		var revoked int
-		s.cfg.Revoked = func([32]byte) { revoked++ }
+		s.cfg.Revoked = func(StoredSession) { revoked++ }
 		g, _ := s.Login(t.Context(), ask(pupil))
 		stay, _ := s.Login(t.Context(), ask(tea))
 		sc.joined[room+pupil] = false
