@@ -103,7 +103,10 @@ type scanner struct {
 	inflater inflater
 	file     string // being scanned
 	budget   int64  // bytes that may still be unwrapped from it
-	result   Result
+	// Immutable after newScanner; smaller in tests.
+	maxInflated int64
+	minBudget   int64
+	result      Result
 }
 
 // needle is one form of a canary.
@@ -117,7 +120,7 @@ func newScanner(canaries []string) (*scanner, error) {
 	if len(canaries) == 0 {
 		return nil, errors.New("scan: no canary given")
 	}
-	s := &scanner{}
+	s := &scanner{maxInflated: maxInflated, minBudget: minBudget}
 	for _, c := range canaries {
 		if len(c) < minCanary {
 			return nil, fmt.Errorf("scan: canary %q is shorter than %d bytes and would be found by chance", c, minCanary)
@@ -139,7 +142,7 @@ func (s *scanner) content(name string, data []byte) {
 	s.file = name
 	s.result.Files++
 	s.result.Bytes += int64(len(data))
-	s.budget = minBudget + budgetFactor*int64(len(data))
+	s.budget = s.minBudget + budgetFactor*int64(len(data))
 	s.look(data, nil)
 }
 

@@ -284,9 +284,20 @@ func TestScanTree(t *testing.T) {
 
 func TestScanLimits(t *testing.T) {
 	t.Run("DV9 a bomb is cut off and reported", func(t *testing.T) {
-		result := found(t, wrappings[4].wrap(t, append(make([]byte, maxInflated+100), canary...)), canary)
-		if len(result.Incomplete) == 0 {
-			t.Error("not reported")
+		s, err := newScanner([]string{canary})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.maxInflated = 1 << 16
+		bomb := wrappings[4].wrap(t, append(make([]byte, 1<<20), canary...))
+		s.content("bomb", bomb)
+		if text := strings.Join(s.result.Incomplete, "\n"); !strings.Contains(text, "longer than 65536 bytes") {
+			t.Errorf("got %q, want the limit reported", text)
+		}
+		s.minBudget = 1<<16 - budgetFactor*int64(len(bomb)) // the bomb's first layer is just too much
+		s.content("another", bomb)
+		if text := strings.Join(s.result.Incomplete, "\n"); !strings.Contains(text, "another: unwrapping it all takes too long") {
+			t.Errorf("got %q, want the budget reported", text)
 		}
 	})
 	t.Run("DV9 what is nested too deep is reported", func(t *testing.T) {

@@ -30,9 +30,9 @@ func (s *scanner) unwrap(data []byte, depth int) iter.Seq[piece] {
 			if name == "" {
 				continue
 			}
-			stream := s.inflater.inflate(data[at+skip:])
+			stream := s.inflater.inflate(data[at+skip:], s.maxInflated)
 			if stream.tooLong {
-				s.incomplete("a %s stream at byte %d is longer than %d bytes", name, at, maxInflated)
+				s.incomplete("a %s stream at byte %d is longer than %d bytes", name, at, s.maxInflated)
 			}
 			// Random bytes decode for a few symbols and then point before the beginning: the chance to come through 128 bytes, or to
 			// the end of a stream that holds 16, is below one in a thousand.
@@ -146,7 +146,7 @@ type stream struct {
 	tooLong  bool
 }
 
-func (f *inflater) inflate(data []byte) stream {
+func (f *inflater) inflate(data []byte, limit int64) stream {
 	f.source.Reset(data)
 	if f.reader == nil {
 		f.reader = flate.NewReader(&f.source)
@@ -155,6 +155,6 @@ func (f *inflater) inflate(data []byte) stream {
 	}
 	f.buffer.Reset()
 	// A stream that is cut off or followed by something else still shows its beginning, so an error is only a sign of chance.
-	n, err := io.CopyN(&f.buffer, f.reader, maxInflated+1)
-	return stream{data: f.buffer.Bytes(), consumed: len(data) - f.source.Len(), ended: err == io.EOF, tooLong: n > maxInflated}
+	n, err := io.CopyN(&f.buffer, f.reader, limit+1)
+	return stream{data: f.buffer.Bytes(), consumed: len(data) - f.source.Len(), ended: err == io.EOF, tooLong: n > limit}
 }
