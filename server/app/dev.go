@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,6 +27,7 @@ type DevOptions struct {
 	Port, ClassroomPort, HomeserverPort int
 	Plain, Federation, SecondHomeserver bool
 	NoKeysAtRest, NoDataChannel         bool
+	Metrics                             string // address of /metrics, "" for none
 	Version                             string
 	Out                                 io.Writer             // progress for people
 	Started                             func(*devstack.Stack) // told once the homeserver is up; tests add people
@@ -79,7 +81,7 @@ func Dev(ctx context.Context, o DevOptions) error {
 			srv := server.Listener(s.Classroom(devClassroom(stack, lecternURL, o.Version)))
 			g.Go(func() error { return srv.Serve(classroom) })
 			g.Go(func() error { <-gctx.Done(); return srv.Close() })
-			if err := awaitCompanion(gctx, stack); err != nil {
+			if err := awaitCompanion(gctx, stack, lecternURL); err != nil {
 				return err
 			}
 			if o.ReadyFile != "" {
@@ -100,14 +102,43 @@ func Dev(ctx context.Context, o DevOptions) error {
 
 func isClosed(err error) bool { return err == nil || strings.Contains(err.Error(), "Server closed") }
 
-// awaitCompanion waits until the companion has joined the demo room: only then does the widget let anybody in.
-func awaitCompanion(ctx context.Context, s *devstack.Stack) error {
+// awaitCompanion waits until the companion has joined the demo room and Lectern knows it, so that the widget lets people in: the teacher signs in.
+func awaitCompanion(ctx context.Context, s *devstack.Stack, lectern string) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	if err := s.Client("teacher").AwaitMembership(ctx, s.RoomID, s.Companion.UserID, "join"); err != nil {
+	teacher := s.Client("teacher")
+	if err := teacher.AwaitMembership(ctx, s.RoomID, s.Companion.UserID, "join"); err != nil {
 		return fmt.Errorf("the Lectern account did not join the demo room: %w", err)
 	}
-	return nil
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		err := signInAndOut(ctx, teacher, s, lectern)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("nobody can sign in to the whiteboard: %w", err)
+		case <-time.After(wait):
+		}
+	}
+}
+
+// signInAndOut does what a widget does first and last.
+func signInAndOut(ctx context.Context, c *devstack.Client, s *devstack.Stack, lectern string) error {
+	id, err := c.OpenID(ctx)
+	if err != nil {
+		return err
+	}
+	widget := &devstack.Client{BaseURL: lectern}
+	var session struct {
+		Token string `json:"token"`
+	}
+	body := map[string]any{"openid": id, "room_id": s.RoomID, "widget_id": s.Widgets[0].ID}
+	if err := widget.Do(ctx, http.MethodPost, "/v1/sessions", body, &session); err != nil {
+		return err
+	}
+	widget.AccessToken = session.Token
+	return widget.Do(ctx, http.MethodDelete, "/v1/sessions", nil, nil)
 }
 
 func devConfig(o DevOptions, s *devstack.Stack, lectern, classroom string) (*config.Config, error) {
@@ -125,6 +156,7 @@ func devConfig(o DevOptions, s *devstack.Stack, lectern, classroom string) (*con
 		OpenID:  config.OpenID{AllowCIDRs: []string{"127.0.0.0/8", "::1/128"}, InsecureTLS: true},
 		RTC:     config.RTC{Listen: "127.0.0.1:0", Loopback: true},
 		Storage: config.Storage{KeysAtRest: new(!o.NoKeysAtRest)},
+		Metrics: config.Metrics{Listen: o.Metrics},
 	}
 	if o.NoDataChannel {
 		cfg.RTC.Listen = ""
