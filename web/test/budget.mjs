@@ -1,6 +1,7 @@
 // The budget of the whiteboard page: sizes from the manifest, requests and policy violations in a real browser. Fails when over.
 // `node test/budget.mjs` after `npm run build`; --sizes-only without a browser.
 import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { launch, open } from "./dev/browser.mjs";
@@ -50,6 +51,10 @@ if (!process.argv.includes("--sizes-only")) {
     const own = p.seen.requests.filter((u) => u.startsWith(server.widget));
     check("requests at start", own.length, 14, "");
     check("requests to other origins", p.seen.requests.filter((u) => !u.startsWith(server.widget) && !u.startsWith(server.url) && !/^(data|blob):/.test(u)).length, 0, "");
+    await p.frame.evaluate(`${readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8")};0`);
+    const axe = await p.frame.evaluate(async () => (await window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"] })).violations.map((v) => `${v.id} ${v.nodes[0].html.slice(0, 120)}`));
+    for (const v of axe) console.log("    ", v);
+    check("accessibility violations (axe, WCAG 2.2 AA)", axe.length, 0, "");
     // text, freehand, a menu, dialogs and an export: everything that has ever tripped a policy
     await p.page.mouse.click(500, 600);
     await p.page.keyboard.press("t");

@@ -1,6 +1,6 @@
 import { CaptureUpdateAction, Excalidraw, MainMenu, restoreElements } from "@excalidraw/excalidraw";
 import "@excalidraw/excalidraw/index.css";
-import { memo, useCallback, useRef, type ComponentProps } from "react";
+import { memo, useCallback, useEffect, useRef, type ComponentProps } from "react";
 import type { Theme } from "../host/widget";
 import type { Translate } from "../ui/i18n";
 import type { Board, Surface } from "./board";
@@ -70,6 +70,16 @@ const uiOptions: NonNullable<Props["UIOptions"]> = {
 export const Canvas = memo(function Canvas({ board, theme, language, viewOnly, t, onAPI, onClear, onLink }: CanvasProps) {
   const api = useRef<ExcalidrawAPI | null>(null);
 
+  // Excalidraw's menu button has no name (axe: button-name). It is made anew when the layout changes.
+  const root = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const name = () => root.current?.querySelector(".main-menu-trigger:not([aria-label])")?.setAttribute("aria-label", t("menu"));
+    const observer = new MutationObserver(name);
+    if (root.current) observer.observe(root.current, { childList: true, subtree: true });
+    name();
+    return () => observer.disconnect();
+  }, [t]);
+
   const attach = useCallback((a: ExcalidrawAPI) => {
     api.current = a;
     board.attach(surfaceOf(a));
@@ -98,6 +108,7 @@ export const Canvas = memo(function Canvas({ board, theme, language, viewOnly, t
 
   return (
     <div
+      ref={root}
       className="canvas"
       onDropCapture={(e) => {
         // A dropped file would replace the scene behind the document's back.

@@ -60,6 +60,7 @@ export const de: Catalogue = {
   "link.title": "Diesen Link öffnen?",
   "link.text": "Er führt zu {host}, in einem neuen Tab.",
   "link.open": "Öffnen",
+  "menu": "Menü",
   "cancel": "Abbrechen",
   "close": "Schließen",
   "retry": "Noch einmal versuchen",

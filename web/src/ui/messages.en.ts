@@ -58,6 +58,7 @@ export const en = {
   "link.title": "Open this link?",
   "link.text": "It leads to {host}, in a new tab.",
   "link.open": "Open",
+  "menu": "Menu",
   "cancel": "Cancel",
   "close": "Close",
   "retry": "Try again",
