@@ -27,8 +27,10 @@ func (s *Server) widgetPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return refuse(http.StatusServiceUnavailable, "not_built", "This build has no front end: run make build.")
 	}
-	p := templates.Page{Title: kind.Title, Lang: "en", Script: e.script, Styles: e.styles, Ahead: e.ahead, NoScript: "This board needs JavaScript. Dieses Board braucht JavaScript.",
-		Config: widgetConfig{ClientOrigins: s.cfg.ClientOrigins, Companion: s.cfg.Companion, Version: s.cfg.Version}}
+	p := templates.Page{
+		Title: kind.Title, Lang: "en", Script: e.script, Styles: e.styles, Ahead: e.ahead, NoScript: "This board needs JavaScript. Dieses Board braucht JavaScript.",
+		Config: widgetConfig{ClientOrigins: s.cfg.ClientOrigins, Companion: s.cfg.Companion, Version: s.cfg.Version},
+	}
 	return page(w, widgetPolicy(s.cfg.PublicURL, s.cfg.ClientOrigins), func(b io.Writer) error { return templates.App(b, p) })
 }
 

@@ -255,8 +255,12 @@ func BenchmarkPage(b *testing.B) {
 func TestSceneJSON(t *testing.T) {
 	t.Run("CH17 bytes as base64, text as a string, names in order", func(t *testing.T) {
 		x := Element{ID: "a\"b", Properties: []Property{
-			{"isDeleted", Value{Kind: change.True}}, {"link", Value{}}, {"originalText", Value{Kind: change.String, Str: "é\n"}},
-			{"points", Value{Kind: change.Bytes, Str: "\x01\xff"}}, {"x", Value{Kind: change.Int, Num: 1<<64 - 5}}, {"y", Value{Kind: change.Float, Num: math.Float64bits(0.5)}},
+			{"isDeleted", Value{Kind: change.True}},
+			{"link", Value{}},
+			{"originalText", Value{Kind: change.String, Str: "é\n"}},
+			{"points", Value{Kind: change.Bytes, Str: "\x01\xff"}},
+			{"x", Value{Kind: change.Int, Num: 1<<64 - 5}},
+			{"y", Value{Kind: change.Float, Num: math.Float64bits(0.5)}},
 		}}
 		b, err := x.MarshalJSON()
 		if want := `{"id":"a\"b","isDeleted":true,"link":null,"originalText":"é\n","points":"Af8=","x":-5,"y":0.5}`; err != nil || !bytes.Equal(b, []byte(want)) {

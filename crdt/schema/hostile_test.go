@@ -52,7 +52,6 @@ var (
 	files    = id(3, byServer)
 	e1       = id(opE1, byAda)
 	e1Text   = id(opText, byAda)
-	e2       = id(opE2, byAda)
 )
 
 func put(obj change.ID, key string, v int64, pred ...change.ID) change.Op {
@@ -279,8 +278,10 @@ func TestPageHostile(t *testing.T) {
 
 // sizes counts everything a page keeps.
 func sizes(p *Page) []int {
-	l := []int{len(p.actors), len(p.byActor), len(p.changes), len(p.heads), len(p.objects), len(p.slots), len(p.byID), len(p.els), len(p.texts),
-		len(p.files.live), len(p.fileIDs), len(p.byFile), p.visible, p.chars}
+	l := []int{
+		len(p.actors), len(p.byActor), len(p.changes), len(p.heads), len(p.objects), len(p.slots), len(p.byID), len(p.els), len(p.texts),
+		len(p.files.live), len(p.fileIDs), len(p.byFile), p.visible, p.chars,
+	}
 	for i := range p.actors {
 		l = append(l, int(p.actors[i].seq), int(p.actors[i].end), len(p.actors[i].spans), len(p.actors[i].regs))
 	}

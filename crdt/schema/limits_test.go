@@ -187,8 +187,11 @@ func TestProperties(t *testing.T) {
 		{"customData", []value{none, s("\x00{}")}, []value{s("\x00{\"a\":\"" + strings.Repeat("x", 4096) + "\"}")}},
 		{"index", []value{none, s("a0"), s("Zz9V")}, []value{s(""), s("a 0"), s("a-0"), s("é")}},
 		{"frameId", []value{none, s("abc-_:.")}, []value{s(""), s("a b"), s("__proto__"), s(strings.Repeat("x", 65))}},
-		{"link", []value{none, s("https://example.org/?a=b#c"), s("https://example.org/Größe"), s("mailto:ada@example.org"), s("https://matrix.to/#/@ada:example.org")},
-			[]value{s("javascript:alert(1)"), s("http://example.org"), s("data:text/html,x"), s(" https://example.org"), s("HTTPS://example.org"), s("https://a\nb"), s(""), s("https://" + strings.Repeat("x", 2048))}},
+		{
+			"link",
+			[]value{none, s("https://example.org/?a=b#c"), s("https://example.org/Größe"), s("mailto:ada@example.org"), s("https://matrix.to/#/@ada:example.org")},
+			[]value{s("javascript:alert(1)"), s("http://example.org"), s("data:text/html,x"), s(" https://example.org"), s("HTTPS://example.org"), s("https://a\nb"), s(""), s("https://" + strings.Repeat("x", 2048))},
+		},
 		{"points", []value{b(0, 0), b(0x80, 1, 4), b(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 0)}, []value{b(), b(1), b(0x80), b(1, 0x80), b(0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1, 0), s("ab"), none}},
 		{"pressures", []value{b(), b(1, 255)}, []value{s(""), none}},
 		{"text", []value{s(""), s("é\n")}, []value{s(strings.Repeat("x", MaxText+1)), s(strings.Repeat("é", 15_501)), none}},

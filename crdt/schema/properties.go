@@ -45,13 +45,17 @@ func Table() []byte {
 			"Kind text: an Automerge text object (a plain JS string). Kind number: int or float64, finite, never uint.",
 		Types: ElementTypes, NotStored: NotStored,
 		IDs: idRule{1, MaxID, "^[!-~]{1,64}$", RefusedIDs},
-		Limits: map[string]int{"visibleElements": MaxElements, "objectsEver": MaxObjects, "files": MaxFiles, "textChars": MaxText,
-			"textCharsEver": MaxTextOps, "pageTextCharsEver": MaxPageText},
+		Limits: map[string]int{
+			"visibleElements": MaxElements, "objectsEver": MaxObjects, "files": MaxFiles, "textChars": MaxText,
+			"textCharsEver": MaxTextOps, "pageTextCharsEver": MaxPageText,
+		},
 		Properties: map[string]properties{},
 		Files:      properties{Kinds: []string{"string"}, MaxBytes: MaxFileValue},
-		Formats: map[string]string{"color": "^[A-Za-z0-9#(),.%/ -]+$", "id": "^[!-~]{1,64}$", "index": "^[0-9A-Za-z]+$", "link": `^(https://|mailto:)[^\u0000-\u0020\u007f]*$`,
+		Formats: map[string]string{
+			"color": "^[A-Za-z0-9#(),.%/ -]+$", "id": "^[!-~]{1,64}$", "index": "^[0-9A-Za-z]+$", "link": `^(https://|mailto:)[^\u0000-\u0020\u007f]*$`,
 			"json-object": "U+0000, then a JSON object", "json-array": "U+0000, then a JSON array",
-			"points": "bytes: x and y in turn, each the zig-zag difference to the value before in 1/8 px as unsigned LEB128 of at most 7 bytes; at least one pair"},
+			"points": "bytes: x and y in turn, each the zig-zag difference to the value before in 1/8 px as unsigned LEB128 of at most 7 bytes; at least one pair",
+		},
 	}
 	for _, r := range table {
 		p := properties{Whole: r.whole, Numbers: r.numbers, Words: r.words, Format: formatNames[r.format], MaxBytes: r.bytes, MaxChars: r.chars}

@@ -34,8 +34,10 @@ func TestPropertiesComplete(t *testing.T) {
 	if err != nil {
 		t.Skipf("the table was not compared with Excalidraw's types: %v", err)
 	}
-	types := []string{"_ExcalidrawElementBase", "ExcalidrawImageElement", "ExcalidrawFrameElement", "ExcalidrawTextElement", "ExcalidrawLinearElement",
-		"ExcalidrawArrowElement", "ExcalidrawElbowArrowElement", "ExcalidrawFreeDrawElement"}
+	types := []string{
+		"_ExcalidrawElementBase", "ExcalidrawImageElement", "ExcalidrawFrameElement", "ExcalidrawTextElement", "ExcalidrawLinearElement",
+		"ExcalidrawArrowElement", "ExcalidrawElbowArrowElement", "ExcalidrawFreeDrawElement",
+	}
 	property := regexp.MustCompile(`(?m)^    (\w+)\??:`)
 	var want []string
 	for _, name := range types {

@@ -81,8 +81,10 @@ func formatted(name string, k kinds, f format, max int) property {
 // foreign pages or talk to a service, the last is never part of a scene.
 var ElementTypes = []string{"rectangle", "diamond", "ellipse", "arrow", "line", "freedraw", "text", "image", "frame"}
 
-var arrowheads = []string{"arrow", "bar", "dot", "circle", "circle_outline", "triangle", "triangle_outline", "diamond", "diamond_outline",
-	"crowfoot_one", "crowfoot_many", "crowfoot_one_or_many"}
+var arrowheads = []string{
+	"arrow", "bar", "dot", "circle", "circle_outline", "triangle", "triangle_outline", "diamond", "diamond_outline",
+	"crowfoot_one", "crowfoot_many", "crowfoot_one_or_many",
+}
 
 // NotStored are the properties of Excalidraw's elements that are not in the document: bookkeeping of one client, or derivable (boundElements
 // follows from the arrows' bindings and the texts' containerId). `id` is the key.
@@ -234,8 +236,10 @@ func alnum(c byte) bool     { return c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' 
 func printable(c byte) bool { return c > ' ' && c < 0x7f }
 
 // RefusedIDs are names every JavaScript object already has: looking one up in the document's maps would find a function.
-var RefusedIDs = []string{"__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__", "__proto__", "constructor",
-	"hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toLocaleString", "toString", "valueOf"}
+var RefusedIDs = []string{
+	"__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__", "__proto__", "constructor",
+	"hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toLocaleString", "toString", "valueOf",
+}
 
 // validID: 1 to 64 bytes of printable ASCII without the space, and no name of Object.prototype.
 func validID(b []byte) bool {

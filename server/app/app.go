@@ -251,7 +251,7 @@ const staleReady = 30 * time.Second
 
 func (p *parts) ready() error {
 	if p.companion.Age() > staleReady {
-		return errors.New("Lectern has lost touch with its homeserver.")
+		return errors.New("no touch with the homeserver for more than 30 s")
 	}
 	return nil
 }

@@ -134,6 +134,7 @@ func (m *memory) Read(_ context.Context, _ board.ID, after uint64, limit, maxByt
 func (m *memory) Actors(context.Context, board.ID) (map[board.ActorID]board.Person, error) {
 	return m.actors, nil
 }
+
 func (m *memory) IssueActor(context.Context, board.ID, board.ActorID, board.Person) error { return nil }
 
 func (m *memory) Snapshot(context.Context, board.ID, board.DocID) (checkpoint.Snapshot, error) {

@@ -140,9 +140,20 @@ func (c *Change) Encode() []byte {
 		}
 	}
 	cols := []Column{
-		{0x01, runLength(objActor)}, {0x02, runLength(objCtr)}, {0x11, runLength(keyActor)}, {0x13, runLength(keyCtr)}, {0x15, runLength(key)},
-		{0x34, runsOfBooleans(insert)}, {0x42, runLength(action)}, {0x56, runLength(meta)}, {0x57, raw},
-		{0x70, runLength(predCount)}, {0x71, runLength(predActor)}, {0x73, runLength(predCtr)}, {0x94, nil}, {0xa5, runLength(mark)},
+		{0x01, runLength(objActor)},
+		{0x02, runLength(objCtr)},
+		{0x11, runLength(keyActor)},
+		{0x13, runLength(keyCtr)},
+		{0x15, runLength(key)},
+		{0x34, runsOfBooleans(insert)},
+		{0x42, runLength(action)},
+		{0x56, runLength(meta)},
+		{0x57, raw},
+		{0x70, runLength(predCount)},
+		{0x71, runLength(predActor)},
+		{0x73, runLength(predCtr)},
+		{0x94, nil},
+		{0xa5, runLength(mark)},
 	}
 	if anyExpand {
 		cols[12].Data = runsOfBooleans(expand)

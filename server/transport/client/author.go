@@ -129,8 +129,16 @@ func (a *Author) write(ops []operation) []byte {
 		spec byte
 		data []byte
 	}{
-		{0x01, objA.bytes()}, {0x02, objC.bytes()}, {0x15, key.bytes()}, {0x34, uvarint(uint64(len(ops)))}, {0x42, action.bytes()},
-		{0x56, meta.bytes()}, {0x57, raw}, {0x70, count.bytes()}, {0x71, predA.bytes()}, {0x73, predC.bytes()},
+		{0x01, objA.bytes()},
+		{0x02, objC.bytes()},
+		{0x15, key.bytes()},
+		{0x34, uvarint(uint64(len(ops)))},
+		{0x42, action.bytes()},
+		{0x56, meta.bytes()},
+		{0x57, raw},
+		{0x70, count.bytes()},
+		{0x71, predA.bytes()},
+		{0x73, predC.bytes()},
 	}
 	head, data := []byte{}, []byte{}
 	n := 0

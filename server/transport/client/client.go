@@ -184,7 +184,7 @@ func (c *Client) receive(f wire.Frame, lane int) {
 		}
 		c.resend()
 	case wire.Ping:
-		c.on(lane, wire.Pong{N: f.N})
+		c.on(lane, wire.Pong(f))
 	case wire.LaneRequest:
 		if !c.opts.Stay {
 			c.move(int(f.Lane))
