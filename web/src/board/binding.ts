@@ -42,6 +42,7 @@ export class Binding {
   private readonly stale = new Set<string>(); // changed by others while held
   private readonly ghosts = new Set<string>(); // shown from the live lane, not in the document
   private readonly overlay = new Map<string, Props>(); // live values shown over an element of the document
+  private readonly tidied = new Map<string, number>(); // id -> when it was last put into canonical form
   private rendering = false;
 
   constructor(
@@ -71,9 +72,10 @@ export class Binding {
       } else if (write) {
         writes.push(write);
         this.base.set(e.id, { ...this.base.get(e.id), ...write.props });
-        const canonical = this.canonical(e, write.props);
-        if (canonical) changed.set(e.id, canonical);
       }
+      const base = this.base.get(e.id);
+      const canonical = write !== "unsupported" && base && !this.overlay.has(e.id) && !this.stale.has(e.id) && this.canonical(e, base, write !== undefined);
+      if (canonical) changed.set(e.id, canonical);
     }
     this.target.commit(writes);
     const stale = [...this.stale];
@@ -184,11 +186,17 @@ export class Binding {
     return { id: e.id, create: false, props: changed, ...(TEXT in changed && typeof before === "string" ? { textBase: before } : {}) };
   }
 
-  /** The element as everybody else will see it, if that differs from the author's: rounded, thinned, with its final index. */
-  private canonical(e: SceneElement, written: Props): SceneElement | undefined {
-    const decoded = decodeProps(written);
-    const differs = Object.keys(written).some((k) => k !== TEXT && JSON.stringify(decoded[k]) !== JSON.stringify(e[k] ?? null));
-    return differs ? ({ ...e, ...decoded, version: e.version + 1, versionNonce: nonce() } as SceneElement) : undefined;
+  /**
+   * The element as everybody else sees it, if that differs from the author's: rounded, thinned, with its final index. Excalidraw also
+   * recomputes sizes by itself (undo, bound arrows) to values that round to the same; those are put back at most once a second, so that no
+   * loop can come of it.
+   */
+  private canonical(e: SceneElement, base: Readonly<Props>, written: boolean): SceneElement | undefined {
+    const decoded = decodeProps(base);
+    const differs = Object.keys(base).some((k) => k !== TEXT && JSON.stringify(decoded[k]) !== JSON.stringify(e[k] ?? null));
+    if (!differs || (!written && Date.now() - (this.tidied.get(e.id) ?? 0) < TIDY_MS)) return undefined;
+    this.tidied.set(e.id, Date.now());
+    return { ...e, ...decoded, version: e.version + 1, versionNonce: nonce() } as SceneElement;
   }
 
   private render(ids: Iterable<string>, changed: Map<string, SceneElement | undefined> = new Map()): void {
@@ -234,7 +242,7 @@ export class Binding {
     mergeText(decoded);
     if (old) return { ...old, ...decoded, version: old.version + 1, versionNonce: nonce() } as SceneElement;
     const complete = this.scene.complete({ ...decoded, version: 1, versionNonce: nonce() });
-    return complete && ({ ...complete, index: (decoded.index as string | undefined) ?? null, versionNonce: nonce() } as SceneElement);
+    return complete && ({ ...complete, ...decoded, index: (decoded.index as string | undefined) ?? null, versionNonce: nonce() } as SceneElement);
   }
 }
 
@@ -249,4 +257,5 @@ function isUnfinished(e: SceneElement): boolean {
   return Array.isArray(e.points) && e.points.length === 0;
 }
 
+const TIDY_MS = 1_000;
 const none: ReadonlySet<string> = new Set();
