@@ -34,8 +34,9 @@ func TestNewcomerReadsTheCheckpoint(t *testing.T) {
 		if err := teacher.settled(ctx); err != nil {
 			t.Fatal(err)
 		}
-		s := w.scene(teacher)
+		s, settled := w.scene(teacher), time.Now()
 		saved(t, frames, s.Seq)
+		t.Logf("seq %d in the room %s after the last acknowledgement", s.Seq, time.Since(settled).Round(time.Millisecond))
 		return s
 	}
 	witness, err := member.New(ctx, w.user(0)) // only to fetch events as they stand

@@ -33,7 +33,7 @@ export class Person {
     const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: "en-GB", ...options });
     const page = await context.newPage();
     const { classroom, lectern, homeserver } = stack.ready;
-    const origins = [classroom, lectern, homeserver, ...(options.homeservers ?? [])];
+    const origins = [classroom, lectern, homeserver, ...(stack.ready.homeservers ?? []).map((h) => h.url)];
     return new Person(stack, user, context, page, new Faults(page, origins));
   }
 

@@ -87,9 +87,9 @@ export class Stack {
     return code;
   }
 
-  /** Matrix client API as one of the people (an entry of ready.users). */
+  /** Matrix client API as one of the people (an entry of ready.users), at their own homeserver. */
   async matrix(user, method, where, body) {
-    return call(`${this.ready.homeserver}/_matrix/client/v3${where}`, method, user.access_token, body);
+    return call(`${user.homeserver ?? this.ready.homeserver}/_matrix/client/v3${where}`, method, user.access_token, body);
   }
 
   /** A Lectern session of a person, through the same door as the widget: a fresh OpenID token. */
