@@ -23,8 +23,7 @@ export async function readCheckpoint(person, event) {
     const { client } = window.__classroom;
     const MatrixEvent = client.getRoom(room).currentState.getStateEvents("m.room.create", "").constructor;
     // The SDK decrypts messages only, so the state key is taken off: the ciphertext and its keys are the same.
-    const { state_key: _, ...message } = event;
-    const sealed = new MatrixEvent({ ...message, room_id: room });
+    const sealed = new MatrixEvent({ ...event, state_key: undefined, room_id: room });
     await client.decryptEventIfNeeded(sealed);
     if (sealed.isDecryptionFailure()) throw new Error(`cannot decrypt: ${sealed.decryptionFailureReason}`);
     return { ...sealed.getClearContent(), type: sealed.getType() };
