@@ -41,9 +41,11 @@ describe("words", () => {
     expect(savedText({ saved: { seq: 0, at: 0, problem: "" } }, 5, t)).toBe("Not saved to the room yet");
   });
   test("WG42 every closed state says why; unknown codes keep the server's words", () => {
-    for (const code of ["removed", "not_joined", "server_denied", "no_widget", "board_elsewhere", "openid_blocked", "bad_frame"]) {
+    for (const code of ["removed", "not_joined", "server_denied", "no_widget", "board_elsewhere", "openid_blocked", "bad_frame", "board_damaged"]) {
       expect(closedText({ kind: "closed", code, message: "" }, t)).not.toContain("closed.");
     }
+    // Not "closed for you": it is closed for everybody, and the operator has to hear of it.
+    expect(headline({ ...base, link: { kind: "closed", code: "board_damaged", message: "" } }, t)).toEqual({ text: "This board is damaged", tone: "bad" });
     expect(closedText({ kind: "closed", code: "odd", message: "Because." }, t)).toContain("Because.");
   });
   test("WG43 who can read the board follows from the room", () => {

@@ -7,7 +7,7 @@ import type { Translate } from "../ui/i18n";
 import type { Board, Notice } from "./board";
 import { Canvas, type ExcalidrawAPI } from "./Canvas";
 import { decodeElement } from "./element";
-import { closedText } from "./status";
+import { closedText, closedTitle } from "./status";
 import { StatusLine } from "./StatusLine";
 
 export interface AppProps {
@@ -46,7 +46,7 @@ export function App({ board, host, t, language, onAPI }: AppProps) {
         <Notices notices={view.notices} board={board} t={t} />
         {view.link.kind === "closed" ? (
           <div className="closed" role="alert">
-            <h1>{t("closed.title")}</h1>
+            <h1>{closedTitle(view.link, t)}</h1>
             <p>{closedText(view.link, t)}</p>
             <button type="button" onClick={() => board.link.connect()}>{t("retry")}</button>
           </div>

@@ -13,7 +13,7 @@ export function headline(v: Pick<View, "link" | "ready" | "documentProblem">, t:
     case "resuming":
       return { text: t("status.resuming.short"), tone: "bad" };
     case "closed":
-      return { text: t("closed.title"), tone: "bad" };
+      return { text: closedTitle(v.link, t), tone: "bad" };
     case "open":
       return v.ready ? { text: t("status.live"), tone: "good" } : { text: t("status.loading"), tone: v.documentProblem ? "bad" : "busy" };
   }
@@ -69,6 +69,10 @@ function linkProblem(code: string, t: Translate): string {
   }
 }
 
+export function closedTitle(state: Extract<LinkState, { kind: "closed" }>, t: Translate): string {
+  return t(state.code === "board_damaged" ? "closed.damaged.title" : "closed.title");
+}
+
 /** Why the board is closed for this person. */
 export function closedText(state: Extract<LinkState, { kind: "closed" }>, t: Translate): string {
   switch (state.code) {
@@ -79,6 +83,7 @@ export function closedText(state: Extract<LinkState, { kind: "closed" }>, t: Tra
     case "board_elsewhere":
     case "openid_blocked":
     case "bad_frame":
+    case "board_damaged":
       return t(`closed.${state.code}`);
     default:
       return t("closed.other", { message: state.message || state.code });

@@ -75,6 +75,8 @@ export const de: Catalogue = {
   "closed.board_elsewhere": "Diese Tafel gehört zu einem anderen Raum.",
   "closed.openid_blocked": "Die Tafel kann nicht wissen, wer du bist, weil die Bestätigung deiner Identität abgelehnt wurde.",
   "closed.bad_frame": "Diese Seite und der Server verstehen sich nicht. Lade die Seite neu; hilft das nicht, wurde der Server inzwischen aktualisiert.",
+  "closed.damaged.title": "Diese Tafel ist beschädigt",
+  "closed.board_damaged": "Ihre gespeicherte Kopie lässt sich nicht lesen. Die Tafel bleibt für alle geschlossen, damit keine leere Tafel überschreibt, was vielleicht noch zu retten ist. Bitte sag der Person Bescheid, die Lectern bei euch betreibt: Im Protokoll des Servers steht, was mit der Kopie nicht stimmt.",
   "closed.other": "Der Server hat die Verbindung beendet: {message}",
   "host.missing.title": "Das ist eine Tafel von Lectern",
   "host.missing.text": "Sie öffnet sich in einem Raum eines Matrix-Clients, nicht allein: Nur der Client kann der Tafel sagen, wer du bist.",

@@ -73,6 +73,8 @@ export const en = {
   "closed.board_elsewhere": "This board belongs to another room.",
   "closed.openid_blocked": "The board cannot know who you are, because verifying your identity was refused.",
   "closed.bad_frame": "This page and the server do not understand each other. Load the page again; if that does not help, the server was updated in between.",
+  "closed.damaged.title": "This board is damaged",
+  "closed.board_damaged": "Its saved copy cannot be read. The board stays closed for everybody, so that no empty board is written over what may still be rescued. Please tell whoever runs Lectern for you: the server's log says what is wrong with the copy.",
   "closed.other": "The server closed the connection: {message}",
   "host.missing.title": "This is a Lectern whiteboard",
   "host.missing.text": "It opens inside a room of a Matrix client, not on its own: only the client can tell the board who you are.",
