@@ -23,7 +23,7 @@ func widgetPolicy(public string, clients []string) string {
 	return "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; style-src-attr 'unsafe-inline'; " +
 		"img-src 'self' data: blob:; font-src 'self'; connect-src 'self' " + socketOrigin(public) + "; worker-src 'self'; " +
 		"frame-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors " + ancestors +
-		"; require-trusted-types-for 'script'; trusted-types lectern default"
+		"; require-trusted-types-for 'script'; trusted-types lectern"
 }
 
 // workerPolicy goes with scripts: a worker is ruled by the policy of its own response.

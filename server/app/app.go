@@ -167,7 +167,7 @@ func (p *parts) boards(o Options, m *appMetrics) (err error) {
 	pool := worker.New(worker.Config{Command: command, Timeout: time.Duration(p.cfg.Worker.Timeout), Parallel: p.cfg.Worker.Parallel})
 	p.checkpoints = checkpoint.New(checkpoint.Config{
 		Home: p.cfg.Matrix.UserID, Room: p.companion, Store: p.store, Log: p.store, Merger: pool,
-		Saved: func(id board.ID, s board.Saved) { p.hub.Saved(id, s) }, Logger: o.Log,
+		Saved: func(id board.ID, s board.Saved) { p.hub.Saved(id, s) }, Observe: m.checkpoint, Logger: o.Log,
 	})
 	p.hub = board.NewHub(board.Config{Log: p.store, Checkpoints: p.checkpoints, Authority: p.identity.Role, Encode: wire.AppendEntry, Logger: o.Log, Observe: m.observe()})
 	p.transport, err = transport.New(transport.Config{

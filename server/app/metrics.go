@@ -27,6 +27,8 @@ type appMetrics struct {
 	boards   prometheus.Gauge
 	sessions prometheus.Gauge
 	failed   prometheus.Counter
+	saves    *prometheus.HistogramVec
+	saved    prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *appMetrics {
@@ -43,6 +45,9 @@ func newMetrics(reg prometheus.Registerer) *appMetrics {
 		sessions: prometheus.NewGauge(prometheus.GaugeOpts{Name: "lectern_sessions", Help: "Attached sessions."}),
 		failed:   prometheus.NewCounter(prometheus.CounterOpts{Name: "lectern_boards_failed_total", Help: "Boards closed because their log failed."}),
 	}
+	m.saves = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "lectern_checkpoint_seconds", Help: "Merging boards and writing them to their rooms, by step and outcome.", Buckets: []float64{.01, .05, .2, 1, 5, 30}}, []string{"step", "outcome"})
+	m.saved = prometheus.NewCounter(prometheus.CounterOpts{Name: "lectern_checkpoint_bytes_total", Help: "Bytes written to rooms."})
+	reg.MustRegister(m.saves, m.saved)
 	reg.MustRegister(m.commits, m.group, m.durable, m.changes, m.bytes, m.refused, m.dropped, m.boards, m.sessions, m.failed)
 	return m
 }
@@ -65,6 +70,16 @@ func (m *appMetrics) observe() board.Observe {
 		Sessions: func(d int) { m.sessions.Add(float64(d)) },
 		Failed:   m.failed.Inc,
 	}
+}
+
+// checkpoint hears of every merge and every write to a room.
+func (m *appMetrics) checkpoint(step string, took time.Duration, bytes int, err error) {
+	outcome := "ok"
+	if err != nil {
+		outcome = "failed"
+	}
+	m.saves.WithLabelValues(step, outcome).Observe(took.Seconds())
+	m.saved.Add(float64(bytes))
 }
 
 // transport publishes the counters that the transport keeps itself.
