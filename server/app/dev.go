@@ -166,7 +166,7 @@ func devConfig(o DevOptions, s *devstack.Stack, lectern, classroom string) (*con
 }
 
 func devClassroom(s *devstack.Stack, lectern, version string) server.ClassroomConfig {
-	c := server.ClassroomConfig{Lectern: lectern, Version: version}
+	c := server.ClassroomConfig{Lectern: lectern, Companion: s.Companion.UserID, Version: version}
 	for _, h := range s.Homeservers() { // people sign in at the one that their user id names
 		c.Homeservers = append(c.Homeservers, server.Homeserver{Name: h.Name(), URL: h.URL()})
 	}

@@ -43,7 +43,7 @@ export function App({ board, host, t, language, onAPI }: AppProps) {
     <Boundary t={t}>
       <main className="board" aria-label={t("board.title")}>
         <Canvas board={board} theme={theme} language={language} viewOnly={!writable} t={t} onAPI={gotAPI} onClear={clear} onLink={openLink} />
-        <Notices notices={view.notices} board={board} t={t} />
+        <Notices notices={view.link.kind === "closed" ? view.notices.filter((n) => "writes" in n) : view.notices} board={board} t={t} />
         {view.link.kind === "closed" ? (
           <div className="closed" role="alert">
             <h1>{closedTitle(view.link, t)}</h1>

@@ -34,9 +34,11 @@ export function StatusLine({ view, t }: { readonly view: View; readonly t: Trans
             {t(view.encrypted ? "readers.encrypted.short" : "readers.plain.short")}
           </button>
         )}
-        <button type="button" aria-expanded={open === "people"} onClick={() => toggle("people")}>
-          {t("people.count", { count: view.people.length })}
-        </button>
+        {view.link.kind === "closed" ? null : (
+          <button type="button" aria-expanded={open === "people"} onClick={() => toggle("people")}>
+            {t("people.count", { count: view.people.length })}
+          </button>
+        )}
       </div>
       <p className="spoken" aria-live="polite">{spoken}</p>
     </section>

@@ -178,7 +178,8 @@ export class Board {
   }
 
   notify(notice: Notice): void {
-    const kept = this.view.get().notices.filter((n) => n.kind !== notice.kind || "writes" in n);
+    const subject = (n: Notice) => n.kind.split(".")[0]; // "you may only watch" gives way to "you may draw now"
+    const kept = this.view.get().notices.filter((n) => subject(n) !== subject(notice) || "writes" in n);
     this.view.set({ notices: [...kept, notice] });
   }
 

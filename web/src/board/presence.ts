@@ -129,9 +129,9 @@ export function cleanName(name: string): string {
   return [...name.replace(/[\p{Cc}\p{Cf}]/gu, "").trim()].slice(0, 64).join("");
 }
 
-/** The hue that Excalidraw 0.18 draws a collaborator of this id in, so that the list shows the same colour. */
+/** The hue that Excalidraw 0.18 draws a collaborator of this id in, so that the list shows the same colour. Its hash does not wrap at 32 bits. */
 function hueOf(id: string): number {
   let h = 0;
-  for (let i = 0; i < id.length; i++) h = ((h << 5) - h + id.charCodeAt(i)) | 0;
+  for (let i = 0; i < id.length; i++) h = (h << 5) - h + id.charCodeAt(i);
   return (Math.abs(h) % 37) * 10;
 }
