@@ -136,9 +136,34 @@ describe("link", () => {
     c.send(1, [41, 7]);
     c.deliver(1);
     expect(c.inbox.at(-1)).toEqual({ lane: 1, frame: [8, 7] });
-    c.send(1, [42, 0, "many people"]);
+    c.send(1, [42, 0, "people"]);
     c.deliver(1);
     expect(c.inbox.at(-1)).toEqual({ lane: 0, frame: [7, 0, 0] });
+    await t.settle();
+    await vi.advanceTimersByTimeAsync(3_000);
+    expect(t.server.seen.filter(([type]) => type === 5)).toHaveLength(1); // the channel stays, for the live lane
+    t.link.close("left", "");
+  });
+  test.each(["health", "stalled", "closed"])("WG53 a channel that the server gives up (%s) is replaced by a new one, to which the log returns", async (reason) => {
+    const t = setup({ rtc: true });
+    t.link.connect();
+    await t.settle();
+    const c = t.server.open!;
+    t.send(1);
+    c.send(0, [42, 0, reason]);
+    c.deliver(0);
+    expect(t.link.state).toEqual({ kind: "open", lane: 0 });
+    expect(c.inbox.at(-2)).toEqual({ lane: 0, frame: [7, 0, 0] });
+    await t.settle();
+    for (let s = 0; s < 12 && t.link.stats.moves.toChannel < 2; s++) {
+      await vi.advanceTimersByTimeAsync(1_000);
+      await t.settle();
+    }
+    expect(t.server.seen.filter(([type]) => type === 5)).toHaveLength(2);
+    expect(t.link.state).toEqual({ kind: "open", lane: 1 });
+    t.send(2);
+    await t.settle();
+    expect([t.got, t.acked]).toEqual([[1, 2], [1, 2]]);
     t.link.close("left", "");
   });
   test("WG54 close codes", async () => {

@@ -42,6 +42,8 @@ const WELCOME_MS = 10_000;
 const SOCKET_SILENCE_MS = 45_000; // the server pings every 20 s
 const ACK_MS = 15_000;
 const GAP_MS = 300;
+/** Reasons of the server's request to move (docs/protocol.md §3) that are about the channel itself; with "people" it stays for the live lane. */
+const GIVEN_UP = new Set(["health", "stalled", "closed"]);
 /** Refusals that may be a race with the homeserver's news (the room's state is on its way), and how often they are tried. */
 const PERMANENT = new Set(["not_joined", "server_denied", "no_widget", "board_elsewhere", "openid_blocked", "bad_json"]);
 const PERMANENT_TRIES = 3;
@@ -259,7 +261,9 @@ export class Link {
       case "ping":
         return void this.sendOn(lane, { type: "pong", n: frame.n });
       case "lane":
-        if (frame.lane === 0 || (frame.lane === 1 && this.channel?.ready)) this.move(frame.lane);
+        // A channel that the server has given up is of no more use even if its network comes back: fail() moves, and opens another one later.
+        if (frame.lane === 0 && this.channel?.ready && GIVEN_UP.has(frame.reason)) this.channel.fail();
+        else if (frame.lane === 0 || (frame.lane === 1 && this.channel?.ready)) this.move(frame.lane);
         return;
       case "rtc.answer":
         return void this.channel?.answered(frame.sdp, frame.ticket);
