@@ -29,6 +29,11 @@ export async function run(name, { args = [] } = {}, body) {
     people.push(p);
     return p;
   };
+  /** Ends the browser and everybody in it; t.browser = await launch() for the next. */
+  t.closeBrowser = async () => {
+    for (const p of people) await p.noteViolations();
+    await t.browser.close();
+  };
   /** Stops Lectern and its homeserver, lets `between(dataFolder)` work on the files, starts again on the same folder. */
   t.restart = async (between = () => {}, stop = {}) => {
     const { data } = t.stack;
