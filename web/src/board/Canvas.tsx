@@ -50,6 +50,7 @@ function surfaceOf(api: ExcalidrawAPI): Surface {
   const elements = () => api.getSceneElementsIncludingDeleted() as unknown as readonly SceneElement[];
   return {
     elements,
+    busy: () => isBusy(api.getAppState()),
     held: () => heldIds(api.getAppState(), elements()),
     replace: (next) => api.updateScene({ elements: next as unknown as NonNullable<SceneData["elements"]>, captureUpdate: CaptureUpdateAction.NEVER }),
     complete: (element) => restoreElements([element] as never, null, { repairBindings: false })[0] as unknown as SceneElement | undefined,

@@ -1,12 +1,13 @@
 /**
  * Keeps Excalidraw's scene and the document in step. Three rules are load-bearing (SPEC WG20-WG23):
  * a local change is the difference to what was last *rendered* (base), not to the present document;
- * what the user holds is not touched by others' changes until it is dropped (stale);
+ * what the user holds, or has changed and not yet committed, is not touched by others' changes until that is done (stale);
  * nothing is committed while something is in progress.
  */
 import type { ElementWrite } from "../doc/messages";
 import type { Shadow } from "../doc/shadow";
 import { encodeElement, sameValue, TEXT, type Props } from "../doc/values";
+import { Reversals } from "./reversal";
 import { byIndex, decodeElement, decodeProps, deriveBound, jitterIndex, nonce, type SceneElement } from "./element";
 
 /** Excalidraw as the binding needs it; simulated in tests. */
@@ -43,6 +44,7 @@ export class Binding {
   private readonly ghosts = new Set<string>(); // shown from the live lane, not in the document
   private readonly overlay = new Map<string, Props>(); // live values shown over an element of the document
   private readonly tidied = new Map<string, number>(); // id -> when it was last put into canonical form
+  private readonly reversals = new Reversals();
   private rendering = false;
 
   constructor(
@@ -84,6 +86,14 @@ export class Binding {
     if (changed.size > 0 || stale.length > 0 || lost.length > 0) this.render([...stale, ...lost], changed);
     if (refused.size > 0) this.options.unsupported?.(refused);
     return writes.length > 0;
+  }
+
+  /** The user may not write, so what the editor changed by itself (repaired indices, texts laid out anew) is no work of theirs: others' goes over it. */
+  disown(elements: readonly SceneElement[]): void {
+    for (const e of this.dirty(elements)) this.seen.set(e.id, e.versionNonce);
+    const stale = [...this.stale];
+    this.stale.clear();
+    if (stale.length > 0) this.render(stale);
   }
 
   /** The document changed under these ids. */
@@ -129,7 +139,7 @@ export class Binding {
       const { index: _index, isDeleted: _deleted, ...props } = all;
       if (inDocument) {
         const old = scene.get(id);
-        if (!old || old.isDeleted) continue;
+        if (!old || old.isDeleted || this.uncommitted(old)) continue;
         const decoded = decodeElement(id, { ...inDocument, ...props });
         if (!decoded) continue;
         this.overlay.set(id, props);
@@ -145,7 +155,7 @@ export class Binding {
     if (changed.size > 0 || back.length > 0) this.render(back, changed);
   }
 
-  /** Ids whose document state others changed while the user holds them. */
+  /** Elements that others changed while the user holds them or before the user's own change was committed. */
   get waiting(): number {
     return this.stale.size;
   }
@@ -158,6 +168,11 @@ export class Binding {
     const changed: Props = { type: props.type! };
     for (const [key, value] of Object.entries(props)) if (!sameValue(base[key] ?? null, value)) changed[key] = value;
     return changed;
+  }
+
+  /** Changed by the user, and the document has not heard of it: Excalidraw tells of a change some time after making it. */
+  private uncommitted(e: SceneElement | undefined): boolean {
+    return this.options.holdElements !== false && e !== undefined && this.base.has(e.id) && this.seen.get(e.id) !== e.versionNonce;
   }
 
   private difference(e: SceneElement, elements: readonly SceneElement[]): ElementWrite | "unsupported" | undefined {
@@ -182,8 +197,11 @@ export class Binding {
       changed[key] = value;
     }
     if (Object.keys(changed).length === 0) return undefined;
-    const before = base[TEXT];
-    return { id: e.id, create: false, props: changed, ...(TEXT in changed && typeof before === "string" ? { textBase: before } : {}) };
+    const [before, after] = [base[TEXT], changed[TEXT]];
+    if (typeof before !== "string" || typeof after !== "string") return { id: e.id, create: false, props: changed };
+    const meant = this.reversals.edit(e.id, before, after);
+    if (meant.base !== before || meant.wanted !== after) this.stale.add(e.id); // shown as it comes out, not as the editor has it
+    return { id: e.id, create: false, props: { ...changed, [TEXT]: meant.wanted }, textBase: meant.base };
   }
 
   /**
@@ -210,7 +228,7 @@ export class Binding {
       if (element) this.seen.set(id, element.versionNonce);
     }
     for (const id of ids) {
-      if (held.has(id)) {
+      if (held.has(id) || this.uncommitted(map.get(id))) {
         this.stale.add(id);
         continue;
       }

@@ -34,6 +34,8 @@ export interface View {
 
 /** Excalidraw, as far as the board drives it. */
 export interface Surface extends Scene {
+  /** A gesture is under way. */
+  busy(): boolean;
   /** Brings what is drawn into view. */
   reveal(): void;
   showCollaborators(people: ReadonlyMap<string, Record<string, unknown>>): void;
@@ -46,6 +48,7 @@ export interface BoardOptions extends Omit<LinkOptions, "session"> {
 }
 
 const CLEAR_LIVE_MS = 400; // after a commit: its entry reaches the others first
+const CATCH_UP_MS = 100;
 const FETCH_RETRY_MS = 2_000;
 
 export class Board {
@@ -87,6 +90,7 @@ export class Board {
       changed: (ids) => {
         this.presence.settled(ids);
         this.binding?.remote(ids);
+        this.catchUp();
         this.reveal();
         this.count();
       },
@@ -129,7 +133,18 @@ export class Board {
   private reload(): void {
     if (!this.binding || !this.surface) return;
     this.binding.reload();
+    this.catchUp();
     this.reveal();
+  }
+
+  private catching: ReturnType<typeof setTimeout> | undefined;
+  /** Others' changes may wait behind something the editor did quietly (it lays out texts and arrows without telling): they need not wait for the next gesture. */
+  private catchUp(): void {
+    if (!this.binding?.waiting || this.catching !== undefined) return;
+    this.catching = setTimeout(() => {
+      this.catching = undefined;
+      if (this.surface && !this.surface.busy()) this.sceneChanged(this.surface.elements(), false);
+    }, CATCH_UP_MS);
   }
 
   /** Once, when what was there at the start has arrived: later the view belongs to the user. */
@@ -149,7 +164,8 @@ export class Board {
   /** The scene changed; busy: a gesture is under way, and the document hears of it when it ends. */
   sceneChanged(elements: readonly SceneElement[], busy: boolean): void {
     const { binding } = this;
-    if (!binding || !this.page.ready || !this.mayWrite) return;
+    if (!binding || !this.page.ready) return;
+    if (!this.mayWrite) return binding.disown(elements);
     if (busy) {
       this.revealed = true;
       const dirty = binding.dirty(elements).slice(-8);
@@ -164,6 +180,7 @@ export class Board {
     const wrote = binding.commit(elements);
     if (this.wasBusy) {
       this.wasBusy = false;
+      this.sender.drop(ELEMENTS); // it would be told as the difference to what has just been committed
       this.clearing = setTimeout(() => this.sender.clear(ELEMENTS), wrote ? CLEAR_LIVE_MS : 0);
     }
     if (wrote) this.count();

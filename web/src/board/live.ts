@@ -93,6 +93,11 @@ export class LiveSender {
     this.timer ??= setTimeout(() => this.tick(), Math.max(0, this.last + TICK_MS - performance.now()));
   }
 
+  /** Forgets what waits in a slot. */
+  drop(slot: number): void {
+    this.waiting.delete(slot);
+  }
+
   clear(slot: number): void {
     this.set(slot, () => new Uint8Array());
   }
