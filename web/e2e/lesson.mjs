@@ -262,10 +262,10 @@ await run("lesson", { args: ["-metrics", `127.0.0.1:${metricsPort}`] }, async (t
       await alert.waitFor({ timeout: 5_000 });
       say(`      ${p.name} reads: ${(await alert.innerText()).replaceAll("\n", " ")}`);
       assert.deepEqual(await p.board.visible(), []);
+      await shot(p, name);
       await p.board.page.keyboard.press("r");
       await p.board.drag([[200, 300], [300, 380]]);
       assert.deepEqual(await p.board.visible(), [], "nobody draws on a closed board");
-      await shot(p, name);
     }
     const errors = t.stack.logText().split("\n").filter((l) => l.includes('"level":"ERROR"') && /must not be used|board not opened/.test(l));
     assert.ok(errors.length > 0, "an ERROR in the log");
