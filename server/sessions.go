@@ -70,7 +70,7 @@ func (s *Server) refresh(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.cfg.Identity.Authenticate(r.Context(), bearer(r)); err != nil {
+	if _, err := s.cfg.Identity.Authenticate(context.WithoutCancel(r.Context()), bearer(r)); err != nil {
 		return err
 	}
 	if err := s.cfg.Identity.Logout(r.Context(), bearer(r)); err != nil {

@@ -26,8 +26,9 @@ func (h *Hub) load(ctx context.Context, id ID, room, kind string) (*Board, error
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	meta, err := h.cfg.Log.Open(ctx, id)
+	var saved Saved // otherwise the checkpointer tells
 	if errors.Is(err, ErrUnknown) {
-		meta, err = h.create(ctx, id, room, kind)
+		meta, saved, err = h.create(ctx, id, room, kind)
 	}
 	if err != nil {
 		return nil, refusal(err, "open board %s: %w", id, err)
@@ -43,6 +44,7 @@ func (h *Hub) load(ctx context.Context, id ID, room, kind string) (*Board, error
 	if err != nil {
 		return nil, ErrDamaged.Because("board %s: %w", id, err)
 	}
+	b.saved = saved
 	for after := uint64(0); after < meta.Seq; {
 		entries, err := h.cfg.Log.Read(ctx, id, after, readEntries, readBytes)
 		if err != nil {
@@ -59,20 +61,21 @@ func (h *Hub) load(ctx context.Context, id ID, room, kind string) (*Board, error
 	return b, nil
 }
 
-// create makes a board that the store does not know. What is in the room is checked by the same rules as live changes before it is stored.
-func (h *Hub) create(ctx context.Context, id ID, room, kind string) (Meta, error) {
+// create makes a board that the store does not know. What is in the room is checked by the same rules as live changes before it is stored;
+// all of it is in the room already, since the time that is answered with it.
+func (h *Hub) create(ctx context.Context, id ID, room, kind string) (Meta, Saved, error) {
 	m := Meta{ID: id, Room: room, Kind: kind, Log: randomName()}
 	var r *Restored
 	if h.cfg.Checkpoints != nil {
 		var err error
 		if r, err = h.cfg.Checkpoints.Restore(ctx, room, kind, id); err != nil {
-			return Meta{}, err
+			return Meta{}, Saved{}, err
 		}
 	}
 	if r == nil {
 		m.Docs = []DocInfo{{ID: DocID(strings.ToLower(ulid.Make().String()))}}
 		h.log.Info("new board", "board", id, "room", room)
-		return m, h.cfg.Log.Create(ctx, m, nil, nil)
+		return m, Saved{}, h.cfg.Log.Create(ctx, m, nil, nil)
 	}
 	m.Docs = r.Docs
 	pages, err := newPages(kind, r.Docs)
@@ -80,11 +83,11 @@ func (h *Hub) create(ctx context.Context, id ID, room, kind string) (Meta, error
 		err = replay(pages, r.Entries)
 	}
 	if err != nil {
-		return Meta{}, ErrDamaged.Because("restore board %s: %w", id, err)
+		return Meta{}, Saved{}, ErrDamaged.Because("restore board %s: %w", id, err)
 	}
 	m.Seq = uint64(len(r.Entries))
 	h.log.Warn("board restored from its room", "board", id, "room", room, "seq", m.Seq, "saved_at", r.SavedAt)
-	return m, h.cfg.Log.Create(ctx, m, r.Entries, r.Actors)
+	return m, Saved{Seq: m.Seq, At: r.SavedAt}, h.cfg.Log.Create(ctx, m, r.Entries, r.Actors)
 }
 
 var errHash = errors.New("the bytes have another hash")

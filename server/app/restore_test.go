@@ -47,6 +47,9 @@ func TestBoardLivesInTheRoom(t *testing.T) {
 			w.start()
 			options, frames = watchSaved()
 			teacher = w.mustOpen(w.user(0), options)
+			if got := teacher.Welcome().Saved; got.Seq != before.Seq || got.At == 0 {
+				t.Errorf("a restored board says of its copy in the room: %+v, want seq %d", got, before.Seq)
+			}
 			after := w.scene(teacher)
 			if after.Log == before.Log {
 				t.Error("the restored log has the old incarnation's name")

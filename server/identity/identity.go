@@ -253,6 +253,7 @@ func (s *Service) Refresh(ctx context.Context, token string) (string, time.Durat
 
 // Logout ends a session.
 func (s *Service) Logout(ctx context.Context, token string) error {
+	ctx = context.WithoutCancel(ctx) // the page that signs out is closing and does not wait for the answer
 	h := tokenHash(token)
 	st, err := s.cfg.Store.Session(ctx, h)
 	if errors.Is(err, ErrNoSession) {
