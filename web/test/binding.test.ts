@@ -204,6 +204,23 @@ describe("binding", () => {
     b.binding.showLive(new Map()); // the other let go without moving
     expect(b.scene.get("r")).toMatchObject({ x: 10, strokeColor: "#2f9e44" });
   });
+  test("WG22 words that another is typing into a text are not taken for one's own", () => {
+    const [a, b] = [new Person(1), new Person(2)];
+    a.scene.add(words("t", "one two"));
+    a.commit();
+    exchange(a, b);
+    a.scene.change("t", { text: "x", originalText: "x" }); // typing over all of it
+    b.binding.showLive(new Map([["t", a.binding.inProgress(a.scene.get("t"))!]]));
+    const text = `${String(b.scene.get("t").originalText)} three`;
+    b.scene.change("t", { text, originalText: text });
+    b.commit();
+    b.worker.run();
+    expect(b.page.shadow.get("t")!.originalText).toBe("one two three");
+    b.binding.showLive(new Map());
+    a.commit();
+    exchange(a, b);
+    for (const p of [a, b]) expect(p.scene.get("t").originalText).toBe("x three");
+  });
   test("WG22 a ghost that is let go of disappears", () => {
     const b = new Person(2);
     b.binding.showLive(new Map([["g", { type: "rectangle", x: 1, y: 2, width: 3, height: 4 }]]));

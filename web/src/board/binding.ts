@@ -117,7 +117,9 @@ export class Binding {
   }
 
   /** Shows elements that others are drawing or moving now; replaces what was shown before. They never reach the document or the undo history. */
-  showLive(live: ReadonlyMap<string, Props>): void {
+  showLive(all: ReadonlyMap<string, Props>): void {
+    // Not a text that somebody is typing into: who types into it as well would begin with words that are not in the document, and write them.
+    const live = new Map([...all].filter(([id, props]) => !(TEXT in props && this.target.shadow.get(id))));
     const held = this.scene.held();
     const changed = new Map<string, SceneElement | undefined>();
     const back: string[] = [];
@@ -133,10 +135,10 @@ export class Binding {
       back.push(id);
     }
     const scene = new Map(this.scene.elements().map((e) => [e.id, e]));
-    for (const [id, all] of live) {
+    for (const [id, values] of live) {
       const inDocument = this.target.shadow.get(id);
       if (held.has(id) || (!inDocument && this.base.has(id))) continue;
-      const { index: _index, isDeleted: _deleted, ...props } = all;
+      const { index: _index, isDeleted: _deleted, ...props } = values;
       if (inDocument) {
         const old = scene.get(id);
         if (!old || old.isDeleted || this.uncommitted(old)) continue;
