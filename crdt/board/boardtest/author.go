@@ -4,10 +4,10 @@ package boardtest
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 
 	"github.com/educationpub/lectern/crdt/board"
 	"github.com/educationpub/lectern/crdt/change"
+	"github.com/educationpub/lectern/crdt/change/changetest"
 	"github.com/educationpub/lectern/crdt/schema"
 )
 
@@ -54,95 +54,33 @@ func (a *Author) On(b *Author) { a.dep, a.end = b.dep, b.end }
 // Make is a change that makes an element.
 func (a *Author) Make(id string) []byte {
 	a.made[id] = a.end + 1
-	return a.write(op{objActor: 1, objCtr: uint64(genesis.els), key: id, others: [][]byte{genesis.author}})
+	return a.write(change.Op{Obj: change.ID{Ctr: genesis.els, Actor: 1}, Key: []byte(id), Action: change.MakeMap}, genesis.author)
 }
 
 // Move is a change that writes an element's x; Make comes first.
 func (a *Author) Move(id string, x int64) []byte {
-	o := op{objCtr: uint64(a.made[id]), key: "x", put: true, value: sleb(nil, x)}
+	o := a.put(id, "x", x)
 	if p, ok := a.x[id]; ok {
-		o.pred = int64(p)
+		o.Pred = []change.ID{{Ctr: p}}
 	}
 	a.x[id] = a.end + 1
 	return a.write(o)
 }
 
 // Foreign is a change that the grammar refuses: it writes a property that elements do not have.
-func (a *Author) Foreign(id string) []byte {
-	return a.write(op{objCtr: uint64(a.made[id]), key: "no-such-property", put: true, value: sleb(nil, 1)})
-}
+func (a *Author) Foreign(id string) []byte { return a.write(a.put(id, "no-such-property", 1)) }
 
 // HashOf is a change's hash.
 func HashOf(chunk []byte) board.Hash { return sha256.Sum256(chunk[8:]) }
 
-type op struct {
-	objActor, objCtr uint64
-	key              string
-	put              bool
-	value            []byte
-	pred             int64
-	others           [][]byte
+func (a *Author) put(id, key string, v int64) change.Op {
+	return change.Op{Obj: change.ID{Ctr: a.made[id]}, Key: []byte(key), Action: change.Put, Kind: change.Int, Num: uint64(v)}
 }
 
-func (a *Author) write(o op) []byte {
+func (a *Author) write(o change.Op, others ...[]byte) []byte {
 	a.seq++
-	start := a.end + 1
-	type column struct {
-		spec uint64
-		data []byte
-	}
-	one := func(v []byte) []byte { return append([]byte{0x7f}, v...) }
-	num := func(v uint64) []byte { return one(binary.AppendUvarint(nil, v)) }
-	action, meta := uint64(change.MakeMap), uint64(0)
-	if o.put {
-		action, meta = uint64(change.Put), uint64(len(o.value))<<4|uint64(change.Int)
-	}
-	cols := []column{
-		{0x01, num(o.objActor)},
-		{0x02, num(o.objCtr)},
-		{0x15, one(append(binary.AppendUvarint(nil, uint64(len(o.key))), o.key...))},
-		{0x34, []byte{1}},
-		{0x42, num(action)},
-		{0x56, num(meta)},
-	}
-	if o.put {
-		cols = append(cols, column{0x57, o.value})
-	}
-	if o.pred == 0 {
-		cols = append(cols, column{0x70, num(0)})
-	} else {
-		cols = append(cols, column{0x70, num(1)}, column{0x71, num(0)}, column{0x73, one(sleb(nil, o.pred))})
-	}
-	b := binary.AppendUvarint(nil, 1)
-	b = append(b, a.dep[:]...)
-	b = append(binary.AppendUvarint(b, uint64(len(a.Actor))), a.Actor[:]...)
-	b = binary.AppendUvarint(b, a.seq)
-	b = binary.AppendUvarint(b, uint64(start))
-	b = append(b, 0, 0) // time, message
-	b = binary.AppendUvarint(b, uint64(len(o.others)))
-	for _, x := range o.others {
-		b = append(binary.AppendUvarint(b, uint64(len(x))), x...)
-	}
-	b = binary.AppendUvarint(b, uint64(len(cols)))
-	for _, c := range cols {
-		b = binary.AppendUvarint(binary.AppendUvarint(b, c.spec), uint64(len(c.data)))
-	}
-	for _, c := range cols {
-		b = append(b, c.data...)
-	}
-	body := append(binary.AppendUvarint([]byte{1}, uint64(len(b))), b...)
-	hash := sha256.Sum256(body)
-	chunk := append([]byte{0x85, 0x6f, 0x4a, 0x83}, hash[:4]...)
-	a.dep, a.end = hash, start
-	return append(chunk, body...)
-}
-
-func sleb(b []byte, v int64) []byte {
-	for {
-		x := byte(v & 0x7f)
-		if v >>= 7; v == 0 && x&0x40 == 0 || v == -1 && x&0x40 != 0 {
-			return append(b, x)
-		}
-		b = append(b, x|0x80)
-	}
+	c := changetest.Change{Deps: []change.Hash{a.dep}, Actors: append([][]byte{a.Actor[:]}, others...), Seq: a.seq, StartOp: uint64(a.end) + 1, Ops: []change.Op{o}}
+	chunk := c.Encode()
+	a.dep, a.end = change.Hash(HashOf(chunk)), a.end+1
+	return chunk
 }

@@ -1,4 +1,4 @@
-// Package changetest writes change chunks, for tests only: honest ones, byte for byte as Automerge does, and any other. It is the referee of the
+// Package changetest writes change chunks, for tests and load generators only: honest ones, byte for byte as Automerge does, and any other. It is the referee of the
 // decoder in crdt/change (what Parse accepts must come out of Encode with the same bytes) and shares nothing with it but the types.
 package changetest
 
