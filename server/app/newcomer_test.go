@@ -76,7 +76,7 @@ func TestNewcomerReadsTheCheckpoint(t *testing.T) {
 				if !devstack.IsCode(err, "M_FORBIDDEN") || time.Since(invited) > 10*time.Second {
 					t.Fatal(err)
 				}
-				time.Sleep(50 * time.Millisecond)
+				time.Sleep(50 * time.Millisecond) // a foreign server's view: nothing to wait on
 			}
 			joined := time.Now()
 			var got member.Decrypted

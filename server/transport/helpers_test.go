@@ -223,3 +223,17 @@ func mustAuthor(t testing.TB, c *client.Client) *client.Author {
 }
 
 func page(c *client.Client) string { return c.Welcome().Docs[0].Doc }
+
+// answer connects, offers channels (with more lines of SDP behind the honest ones) and gives the server's answer.
+func (h *house) answer(more string) wire.Answer {
+	h.t.Helper()
+	conn := h.raw(hello()...)
+	until[wire.Welcome](h, conn)
+	pc, sdp, _, err := client.Offer(nil)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { _ = pc.Close() })
+	(&bare{h: h, conn: conn}).send(wire.Offer{SDP: sdp + more})
+	return until[wire.Answer](h, conn)
+}
