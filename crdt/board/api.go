@@ -39,8 +39,14 @@ func (r Role) String() string {
 // EntryKind says what an entry of the log is.
 type EntryKind uint8
 
-// KindChange is an Automerge change chunk. Other kinds are reserved (epoch, carry).
-const KindChange EntryKind = 1
+// Kinds of entries (docs/protocol.md §2.2). 0 is an entry whose bytes are gone because the retention of its epoch has ended.
+const (
+	KindChange EntryKind = 1 // a person's change
+	KindEpoch  EntryKind = 2 // the document goes on in Epoch; Bytes is the squash, Document its save()
+	KindCarry  EntryKind = 3 // a change of the server's that carries the effect of late ones
+	KindLate   EntryKind = 4 // a person's change for an epoch that is over
+	KindPage   EntryKind = 5 // a new page begins
+)
 
 // Entry is one committed line of a board's log.
 type Entry struct {

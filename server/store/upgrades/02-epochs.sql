@@ -1,0 +1,5 @@
+-- v1 -> v2: epochs, scenes ready to send, homes
+ALTER TABLE snapshots ADD COLUMN scene BLOB; -- sealed like document; what a joiner is shown first, compressed
+ALTER TABLE boards ADD COLUMN home TEXT NOT NULL DEFAULT ''; -- '': ours; otherwise the companion that has taken the board over
+ALTER TABLE boards ADD COLUMN term INTEGER NOT NULL DEFAULT 1; -- how often the board has had another home, from 1
+CREATE INDEX entries_doc ON entries (board, doc, epoch, seq);
