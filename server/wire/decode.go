@@ -135,6 +135,24 @@ func DecodeServer(b []byte) (Frame, error) {
 		f = mapped[People](r)
 	case TypeRole:
 		f = mapped[Role](r)
+	case TypeKnown:
+		k := Known{Doc: r.text(MaxName, "doc"), Epoch: uint32(r.uint(1<<32-1, "epoch"))}
+		n := r.array("hashes")
+		if n > MaxKnown {
+			r.fail(large(fmt.Sprintf("a known frame carries more than %d hashes", MaxKnown)))
+		}
+		k.Hashes = make([][]byte, 0, min(n, MaxKnown))
+		for range n {
+			h := r.bytes(MaxFrame, "hash")
+			if r.err == nil && len(h) != HashBytes {
+				r.fail(bad("a hash is not 32 bytes long"))
+			}
+			if r.err != nil {
+				break
+			}
+			k.Hashes = append(k.Hashes, h)
+		}
+		f = k
 	case TypeReset:
 		f = mapped[Reset](r)
 	case TypeSaved:

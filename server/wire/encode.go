@@ -106,9 +106,14 @@ func appendEntry(dst []byte, doc string, epoch uint32, kind uint8, actor, raw []
 }
 
 // AppendEntry appends the encoding of e inside an entries frame. It depends on nothing but the entry, so a board encodes each entry once
-// (board.Config.Encode) and every session's frame copies it.
+// (board.Config.Encode) and every session's frame copies it. A squash may be of any size and is of no use to those who hold the epoch before
+// it: it does not travel, clients fetch the document.
 func AppendEntry(dst []byte, e board.Entry) []byte {
-	return appendEntry(dst, string(e.Doc), e.Epoch, uint8(e.Kind), e.Actor[:], e.Bytes)
+	raw := e.Bytes
+	if e.Kind == board.KindEpoch {
+		raw = nil
+	}
+	return appendEntry(dst, string(e.Doc), e.Epoch, uint8(e.Kind), e.Actor[:], raw)
 }
 
 // MaxEntriesHead is the most that AppendEntriesHead appends.
@@ -136,6 +141,15 @@ func AppendLiveHead(dst []byte, n int) []byte {
 func AppendLiveUpdate(dst []byte, u LiveUpdate) []byte {
 	dst = appendUint(appendUint(appendHead(dst, majorArray, 3), uint64(u.Session)), uint64(u.Slot))
 	return appendBytes(dst, u.Payload)
+}
+
+func (f Known) Append(dst []byte) []byte {
+	dst = appendUint(appendText(appendFrame(dst, TypeKnown, 3), f.Doc), uint64(f.Epoch))
+	dst = appendHead(dst, majorArray, uint64(len(f.Hashes)))
+	for _, h := range f.Hashes {
+		dst = appendBytes(dst, h)
+	}
+	return dst
 }
 
 func (f Ping) Append(dst []byte) []byte { return appendUint(appendFrame(dst, TypePing, 1), f.N) }

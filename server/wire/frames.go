@@ -116,6 +116,12 @@ type (
 		Role   string `cbor:"role"`
 		Reason string `cbor:"reason"`
 	}
+	// Known acknowledges changes that are in the log already.
+	Known struct {
+		Doc    string
+		Epoch  uint32
+		Hashes [][]byte
+	}
 	// Reset refuses a change. An empty Actor: the person may not write any more.
 	Reset struct {
 		Doc     string `cbor:"doc"`
@@ -173,6 +179,7 @@ func (Entries) Type() Type     { return TypeEntries }
 func (LiveUpdates) Type() Type { return TypeLiveUpdates }
 func (People) Type() Type      { return TypePeople }
 func (Role) Type() Type        { return TypeRole }
+func (Known) Type() Type       { return TypeKnown }
 func (Reset) Type() Type       { return TypeReset }
 func (Saved) Type() Type       { return TypeSaved }
 func (Answer) Type() Type      { return TypeAnswer }

@@ -44,10 +44,11 @@ type negative struct {
 }
 
 var (
-	actor  = []byte{0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e, 0x1f}
-	ticket = []byte{0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8, 0xa9, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf}
-	chunk  = []byte{0x85, 0x6f, 0x4a, 0x83, 1, 2, 3, 4, 1, 0}
-	hash   = bytes.Repeat([]byte{0xee}, 32)
+	actor       = []byte{0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e, 0x1f}
+	serverActor = append([]byte{0}, actor[1:]...)
+	ticket      = []byte{0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8, 0xa9, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf}
+	chunk       = []byte{0x85, 0x6f, 0x4a, 0x83, 1, 2, 3, 4, 1, 0}
+	hash        = bytes.Repeat([]byte{0xee}, 32)
 )
 
 const page = "01hzx3v9k2m8q4w6y7r5t1n0bc"
@@ -80,9 +81,18 @@ var golden = []struct {
 		Limits: Limits{Change: MaxChange, Ops: MaxOps, Frame: MaxFrame, Live: MaxLive, LiveHz: MaxLiveHz}, ICE: []ICE{},
 	}},
 	{"entries, one", "server", Entries{From: 1, Entries: []Entry{{Doc: page, Kind: 1, Actor: actor, Bytes: chunk}}}},
-	{"entries, two documents and a reserved kind", "server", Entries{From: 65536, Entries: []Entry{
+	{"entries, two documents and a squash", "server", Entries{From: 65536, Entries: []Entry{
 		{Doc: page, Epoch: 2, Kind: 1, Actor: actor, Bytes: bytes.Repeat(chunk, 7000/len(chunk))}, {Doc: "index", Epoch: 256, Kind: 2, Actor: actor, Bytes: []byte{}},
 	}}},
+	{"entries, a late change and its carries", "server", Entries{From: 4097, Entries: []Entry{
+		{Doc: page, Epoch: 1, Kind: 4, Actor: actor, Bytes: chunk}, {Doc: page, Epoch: 2, Kind: 3, Actor: serverActor, Bytes: chunk}, {Doc: page, Epoch: 3, Kind: 3, Actor: serverActor, Bytes: chunk},
+	}}},
+	{"entries, a new page, one whose retention has ended, and a kind of a later version", "server", Entries{From: 9, Entries: []Entry{
+		{Doc: page, Kind: 5, Actor: serverActor, Bytes: []byte{}}, {Doc: page, Kind: 0, Actor: actor, Bytes: []byte{}}, {Doc: page, Kind: 200, Actor: actor, Bytes: chunk},
+	}}},
+	{"known, one", "server", Known{Doc: page, Epoch: 0, Hashes: [][]byte{hash}}},
+	{"known, three of epoch 300", "server", Known{Doc: "index", Epoch: 300, Hashes: [][]byte{hash, bytes.Repeat([]byte{0}, 32), bytes.Repeat([]byte{0xff}, 32)}}},
+	{"known, none", "server", Known{Doc: page, Hashes: [][]byte{}}},
 	{"live, two sessions", "server", LiveUpdates{Updates: []LiveUpdate{{Session: 1, Slot: 0, Payload: []byte{0xa0}}, {Session: 300, Slot: 1, Payload: []byte{}}}}},
 	{"people, full", "server", People{Full: true, Joined: []Person{
 		{Session: 1, UserID: "@ada:example.org", Name: "Ada", Role: "moderator"},
@@ -141,6 +151,13 @@ var refused = []negative{
 	{"frame too long", "client", "820a5a00010000" + strings.Repeat("00", 65536), "bad_frame", ""},
 	{"entries that are numbers", "server", "8318210181 01", "bad_frame", ""},
 	{"entry with four items", "server", "83182101818461 61000140", "bad_frame", ""},
+	{"known without hashes", "server", "83 1825 65696e646578 00", "bad_frame", ""},
+	{"known with a hash of 31 bytes", "server", "84 1825 65696e646578 00 81 581f" + strings.Repeat("ee", 31), "bad_frame", ""},
+	{"known with a hash of 33 bytes", "server", "84 1825 65696e646578 00 81 5821" + strings.Repeat("ee", 33), "bad_frame", ""},
+	{"known with a text hash", "server", "84 1825 65696e646578 00 81 7820" + strings.Repeat("61", 32), "bad_frame", ""},
+	{"known with a map", "server", "82 1825 a0", "bad_frame", ""},
+	{"known with epoch beyond 32 bits", "server", "84 1825 65696e646578 1b0000000100000000 80", "bad_frame", ""},
+	{"known with 1025 hashes", "server", "84 1825 65696e646578 00 990401" + strings.Repeat("40", 1025), "too_large", ""},
 	{"bye with text retry", "server", "82182ca16872657472795f6d736131", "bad_frame", ""},
 }
 
@@ -149,11 +166,12 @@ var skipped = []negative{
 	{"reserved type 6", "client", "8106", "", ""},
 	{"type 300", "client", "8119012c", "", ""},
 	{"unknown type for the client", "server", "83183f01a0", "", ""},
-	{"reserved type 37", "server", "811825", "", ""},
+	{"reserved type 45", "server", "81182d", "", ""},
 	{"pong with further items", "client", "84081818f682f5f4", "", "pong"},
 	{"pong in a longer form than needed", "client", "82081900 18", "", "pong"},
 	{"bye with an unknown key", "server", "82182ca463" + hex.EncodeToString([]byte("new")) + "01 64" + hex.EncodeToString([]byte("code")) + "67" + hex.EncodeToString([]byte("removed")) +
 		"67" + hex.EncodeToString([]byte("message")) + "77" + hex.EncodeToString([]byte("You have left the room.")) + "68" + hex.EncodeToString([]byte("retry_ms")) + "20", "", "bye, stay away"},
+	{"known with a further item", "server", "85 1825 78 1a" + hex.EncodeToString([]byte(page)) + "00 81 5820" + strings.Repeat("ee", 32) + "f6", "", "known, one"},
 	{"entry with a sixth item", "server", "8318210181 86781a" + hex.EncodeToString([]byte(page)) + "000150" + hex.EncodeToString(actor) + "4a" + hex.EncodeToString(chunk) + "820102", "", "entries, one"},
 }
 
@@ -343,6 +361,10 @@ func TestEntriesFromEncoded(t *testing.T) {
 		w := Entry{Doc: page, Kind: 1, Actor: actor, Bytes: chunk}
 		if want := (Entries{From: 9, Entries: []Entry{w, w}}).Append(nil); !bytes.Equal(got, want) {
 			t.Errorf("got %x, want %x", got, want)
+		}
+		squash := AppendEntry(nil, board.Entry{Seq: 2, Doc: page, Epoch: 1, Kind: board.KindEpoch, Actor: board.ActorID(actor), Bytes: chunk})
+		if want := appendEntry(nil, page, 1, 2, actor, nil); !bytes.Equal(squash, want) {
+			t.Errorf("the bytes of a squash travel: got %x, want %x", squash, want)
 		}
 		if n := len(AppendEntriesHead(nil, 1<<64-1, MaxItems)); n > MaxEntriesHead {
 			t.Errorf("head of %d bytes, more than MaxEntriesHead", n)

@@ -11,7 +11,7 @@ const Subprotocol = "lectern.v1"
 // Type is the first item of a frame. 1-31 go to the server, 32-63 to the client.
 type Type uint8
 
-// Frame types of docs/protocol.md §2.1 and §2.2. 6 and 37 are reserved.
+// Frame types of docs/protocol.md §2.1 and §2.2. 6 is reserved.
 const (
 	TypeAuth   Type = 1
 	TypeHello  Type = 2
@@ -27,6 +27,7 @@ const (
 	TypeLiveUpdates Type = 34
 	TypePeople      Type = 35
 	TypeRole        Type = 36
+	TypeKnown       Type = 37
 	TypeReset       Type = 38
 	TypeSaved       Type = 39
 	TypeAnswer      Type = 40
@@ -52,6 +53,8 @@ const (
 	MaxToken    = 4096
 	MaxName     = 64 // doc, log: longer ones cannot be ours
 	MaxLiveHz   = 30
+	MaxKnown    = 1024 // hashes in one frame
+	HashBytes   = 32
 	TicketBytes = 16
 	ActorBytes  = 16
 )
