@@ -174,7 +174,7 @@ func TestParseRoundTrip(t *testing.T) {
 
 // encode writes what decode read.
 func encode(c *change.Change, ops []change.Op) []byte {
-	x := changetest.Change{Actors: c.Actors, Seq: c.Seq, StartOp: uint64(c.StartOp), Time: c.Time, Message: c.Message, Ops: ops}
+	x := change.Draft{Actors: c.Actors, Seq: c.Seq, StartOp: uint64(c.StartOp), Time: c.Time, Message: c.Message, Ops: ops}
 	for i := range c.Deps() {
 		x.Deps = append(x.Deps, c.Dep(i))
 	}
@@ -183,12 +183,12 @@ func encode(c *change.Change, ops []change.Op) []byte {
 
 // build frames columns with any header.
 func build(deps []change.Hash, actors [][]byte, seq, start uint64, message []byte, cols []column, extra []byte) []byte {
-	c := changetest.Change{Deps: deps, Actors: actors, Seq: seq, StartOp: start, Message: message}
+	c := change.Draft{Deps: deps, Actors: actors, Seq: seq, StartOp: start, Message: message}
 	var l []changetest.Column
 	for _, x := range cols {
 		l = append(l, changetest.Column{Spec: x.spec, Data: x.data})
 	}
-	return c.Build(l, extra)
+	return changetest.Build(c, l, extra)
 }
 
 type column struct {

@@ -19,5 +19,8 @@ var DefaultLimits = Limits{Chunk: 32 << 10, Deps: 64, Actors: 255, Ops: 5_000, P
 // StoredLimits are for changes that come out of an engine or a snapshot, where one change may hold a whole page. Immutable.
 var StoredLimits = Limits{Chunk: 16 << 20, Deps: 1024, Actors: 255, Ops: 2_000_000, Preds: 2_000_000, Key: 256, Keys: 64 << 20, Value: 1 << 20, Message: 1024}
 
+// SquashLimits are for the squash that an epoch begins with (SPEC EP1): a whole page in one change of the server's own. Immutable.
+var SquashLimits = Limits{Chunk: 32 << 20, Deps: 1, Actors: 1, Ops: 2_000_000, Preds: 1, Key: 256, Keys: 64 << 20, Value: 32 << 10}
+
 // MaxInflated bounds the body of a compressed chunk, in bytes.
 const MaxInflated = 1 << 20

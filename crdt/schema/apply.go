@@ -23,6 +23,7 @@ func (p *Page) Apply(c *change.Change, _ []byte) Effect {
 			panic("schema: applied without a check: " + err.Error())
 		}
 	}
+	p.count(c)
 	author := p.actor(c.Author())
 	p.record(c, author)
 	f := Effect{Ops: c.Count}
@@ -47,17 +48,20 @@ func (p *Page) Apply(c *change.Change, _ []byte) Effect {
 				id := string(op.Key)
 				p.byFile[id] = uint16(len(p.fileIDs))
 				p.fileIDs = append(p.fileIDs, id)
+				p.stamps = append(p.stamps, 0)
 			}
+			p.stamps[st.reg.key()] = p.stamp
+			before := len(p.files.live)
 			p.applyWrite(&p.files, &op, st, self)
+			p.registers += len(p.files.live) - before
 		case inElement:
 			e := &p.els[st.reg.object()]
-			if uint16(st.reg.key()) != propIsDeleted {
-				p.applyWrite(e, &op, st, self)
-				continue
-			}
-			before := p.shown(e.slot)
+			before := p.weight(e.slot)
 			p.applyWrite(e, &op, st, self)
-			f.count(before, p.shown(e.slot))
+			if uint16(st.reg.key()) == propIsDeleted {
+				p.see(e.slot, &f)
+			}
+			p.settle(e.slot, before)
 		case inText:
 			p.applySplice(&op, st, self)
 		}
@@ -67,12 +71,22 @@ func (p *Page) Apply(c *change.Change, _ []byte) Effect {
 	return f
 }
 
-func (f *Effect) count(before, after bool) {
-	if !before && after {
+// see notes whether an element is shown after a write that can change it.
+func (p *Page) see(n uint32, f *Effect) {
+	s, now := &p.slots[n], p.shown(n)
+	switch {
+	case now && !s.shown:
 		f.Shown++
-	} else if before && !after {
+	case !now && s.shown:
 		f.Erased++
 	}
+	s.shown = now
+}
+
+// settle ends a write to an element; before is its weight until then.
+func (p *Page) settle(n uint32, before int) {
+	p.slots[n].stamp = p.stamp
+	p.registers += p.weight(n) - before
 }
 
 // applyElement makes or deletes an element.
@@ -83,7 +97,7 @@ func (p *Page) applyElement(op *change.Op, st step, self opid, f *Effect) {
 		p.byID[id] = n
 		p.slots = append(p.slots, slot{id: id})
 	}
-	before := p.shown(n)
+	before := p.weight(n)
 	sl := &p.slots[n]
 	for _, q := range op.Pred {
 		if i := slices.Index(sl.makes, p.plan.id(q)); i >= 0 {
@@ -95,7 +109,8 @@ func (p *Page) applyElement(op *change.Op, st step, self opid, f *Effect) {
 		sl.makes = append(sl.makes, self)
 		p.els = append(p.els, element{slot: n, made: self})
 	}
-	f.count(before, p.shown(n))
+	p.see(n, f)
+	p.settle(n, before)
 }
 
 // applyWrite replaces the named writes of a property by the new one, if there is one.
@@ -119,7 +134,7 @@ func (p *Page) applyWrite(e *element, op *change.Op, st step, self opid) {
 	switch {
 	case st.object.place == inText:
 		v.text = int32(st.object.index) + 1
-		p.texts = append(p.texts, textObject{})
+		p.texts = append(p.texts, textObject{made: self, el: st.reg.object()})
 	case len(op.Raw) > 0:
 		v.Str = keep(st.reg, op.Raw)
 	}

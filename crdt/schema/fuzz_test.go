@@ -46,10 +46,14 @@ func FuzzPage(f *testing.F) {
 // inOrder checks what must hold of every page.
 func inOrder(t *testing.T, p *Page) {
 	t.Helper()
-	visible := 0
+	visible, registers := 0, len(p.files.live)
 	for n := range p.slots {
 		if p.shown(uint32(n)) {
 			visible++
+			registers += p.weight(uint32(n))
+		}
+		if p.shown(uint32(n)) != p.slots[n].shown {
+			t.Errorf("%q shown: %v", p.slots[n].id, p.slots[n].shown)
 		}
 		for _, o := range p.slots[n].makes {
 			if p.wrote(o) != at(inElements, 0, uint32(n)) || p.objects[o].place != inElement {
@@ -62,6 +66,9 @@ func inOrder(t *testing.T, p *Page) {
 	}
 	if visible != p.visible {
 		t.Errorf("%d visible, counted %d", p.visible, visible)
+	}
+	if registers != p.Registers() {
+		t.Errorf("%d registers, counted %d", registers, p.Registers())
 	}
 	check := func(e *element, place place, object uint32) {
 		for i, w := range e.live {

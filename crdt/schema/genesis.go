@@ -1,6 +1,10 @@
 package schema
 
-import _ "embed"
+import (
+	_ "embed"
+
+	"github.com/educationpub/lectern/crdt/change"
+)
 
 // KindWhiteboard is the document kind of a whiteboard page.
 const KindWhiteboard = "whiteboard"
@@ -27,3 +31,26 @@ func GenesisChange(kind string) []byte {
 	}
 	return whiteboardChange
 }
+
+// origin is the genesis as a page sees it. Immutable.
+var origin = func() (g struct {
+	change          *change.Change
+	elements, files uint32 // numbers of the operations that made them
+},
+) {
+	g.change = new(change.Change)
+	if err := g.change.Parse(whiteboardChange, nil); err != nil {
+		panic("schema: genesis: " + err.Error()) // an embedded file
+	}
+	var d change.Decoder
+	d.Reset(g.change)
+	for op := range d.Ops() {
+		switch string(op.Key) {
+		case "elements":
+			g.elements = op.ID.Ctr
+		case "files":
+			g.files = op.ID.Ctr
+		}
+	}
+	return g
+}()

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/educationpub/lectern/crdt/change"
-	"github.com/educationpub/lectern/crdt/change/changetest"
 )
 
 // A board to be hostile to: element e1 {type, x, y, originalText "abc"}, element e2 {x}, file f1, all by ada in one change.
@@ -94,7 +93,7 @@ func seal(author []byte, seq, start uint64, deps []change.Hash, ops ...change.Op
 	}
 	ops = slices.Clone(ops)
 	each(func(i *change.ID) { used[i.Actor] = true })
-	c := changetest.Change{Seq: seq, StartOp: start, Deps: deps, Actors: [][]byte{author}}
+	c := change.Draft{Seq: seq, StartOp: start, Deps: deps, Actors: [][]byte{author}}
 	var others [][]byte
 	for i := 1; i < len(all); i++ {
 		if used[uint32(i)] {
@@ -300,9 +299,9 @@ func TestPageHeader(t *testing.T) {
 	deps := []change.Hash{head}
 	x := put(e1, "x", 9, id(opX, byAda))
 	unknown := change.Hash{1}
-	short := changetest.Change{Actors: [][]byte{[]byte("short")}, Seq: 1, StartOp: next, Deps: deps, Ops: []change.Op{makes(change.MakeMap, id(2, 1), "k")}}
+	short := change.Draft{Actors: [][]byte{[]byte("short")}, Seq: 1, StartOp: next, Deps: deps, Ops: []change.Op{makes(change.MakeMap, id(2, 1), "k")}}
 	short.Actors = append(short.Actors, server)
-	stranger := changetest.Change{Actors: [][]byte{bob, []byte("stranger-strange")}, Seq: 1, StartOp: next, Deps: deps, Ops: []change.Op{put(id(4, 1), "x", 1)}}
+	stranger := change.Draft{Actors: [][]byte{bob, []byte("stranger-strange")}, Seq: 1, StartOp: next, Deps: deps, Ops: []change.Op{put(id(4, 1), "x", 1)}}
 	cases := []struct {
 		name string
 		want error

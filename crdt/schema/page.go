@@ -21,20 +21,25 @@ import (
 // writes that. In the order of the log it is harmless in both engines; in another order it would be refused here.
 type Page struct {
 	// Owned by the caller of Apply; Check reads only.
-	actors  []actor
-	byActor map[string]uint16
-	changes map[change.Hash]uint32 // number of its last operation
-	heads   map[change.Hash]struct{}
-	objects map[opid]object
-	slots   []slot // keys of `elements`
-	byID    map[string]uint32
-	els     []element // every map ever made under `elements`
-	texts   []textObject
-	files   element // `files`, its keys numbered as properties
-	fileIDs []string
-	byFile  map[string]uint16
-	visible int // elements shown
-	chars   int // characters ever inserted
+	actors    []actor
+	byActor   map[string]uint16
+	changes   map[change.Hash]uint32 // number of its last operation
+	heads     map[change.Hash]struct{}
+	objects   map[opid]object
+	slots     []slot // keys of `elements`
+	byID      map[string]uint32
+	els       []element // every map ever made under `elements`
+	texts     []textObject
+	files     element // `files`, its keys numbered as properties
+	fileIDs   []string
+	byFile    map[string]uint16
+	visible   int      // elements shown
+	chars     int      // characters ever inserted
+	registers int      // that what is shown takes: see Registers
+	ops       int      // operations since the page began: see Ops
+	stamp     uint64   // of what is applied now: see Stamp
+	begun     uint64   // stamp of the squash
+	stamps    []uint64 // by file: of its last write
 
 	plan plan // scratch of Check, used by the Apply that follows it
 }
@@ -74,6 +79,8 @@ type element struct {
 type slot struct {
 	id    string
 	makes []opid
+	shown bool   // what Page.shown says
+	stamp uint64 // of its last write
 }
 
 // actor is one author on this page.
@@ -123,24 +130,11 @@ func NewPage() *Page {
 		byID: map[string]uint32{}, byFile: map[string]uint16{},
 	}
 	p.plan.init()
-	var c change.Change
-	if err := c.Parse(whiteboardChange, nil); err != nil {
-		panic("schema: genesis: " + err.Error()) // an embedded file
-	}
-	author := p.actor(c.Author())
-	var d change.Decoder
-	d.Reset(&c)
-	for op := range d.Ops() {
-		id := opid{op.ID.Ctr, author}
-		switch string(op.Key) {
-		case "elements":
-			p.objects[id] = object{place: inElements}
-		case "files":
-			p.objects[id] = object{place: inFiles}
-		}
-	}
-	p.record(&c, author)
-	p.actors[author].regs = append(p.actors[author].regs, make([]register, c.Count)...) // the root is never written again
+	author := p.actor(origin.change.Author()) // number 0
+	p.objects[opid{origin.elements, author}] = object{place: inElements}
+	p.objects[opid{origin.files, author}] = object{place: inFiles}
+	p.record(origin.change, author)
+	p.actors[author].regs = make([]register, origin.change.Count) // the root is never written again
 	return p
 }
 
@@ -200,6 +194,14 @@ func (p *Page) less(a, b opid) bool {
 		return a.ctr < b.ctr
 	}
 	return p.actors[a.actor].id < p.actors[b.actor].id
+}
+
+// compare is less for sorting; no two operations are equal.
+func (p *Page) compare(a, b opid) int {
+	if p.less(a, b) {
+		return -1
+	}
+	return 1
 }
 
 // Has says whether a change is in.

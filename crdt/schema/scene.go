@@ -26,49 +26,58 @@ type Property struct {
 
 // Scene lists every element, deleted ones too, in drawing order: by `index`, elements without one last, then by id.
 func (p *Page) Scene() []Element {
-	type entry struct {
-		Element
-		index string
-	}
-	var list []entry
+	var list []Element
 	for n := range p.slots {
-		e := p.winner(uint32(n))
-		if e == nil {
-			continue
+		if e := p.winner(uint32(n)); e != nil {
+			list = append(list, p.read(e, make([]Property, 0, len(e.live))))
 		}
-		x := entry{Element: p.read(e), index: "~"} // after every letter
-		if v := p.win(e, propIndex); v != nil && v.Kind == change.String {
-			x.index = v.Str
-		}
-		list = append(list, x)
 	}
-	slices.SortFunc(list, func(a, b entry) int { return cmp.Or(strings.Compare(a.index, b.index), strings.Compare(a.ID, b.ID)) })
-	scene := make([]Element, len(list))
-	for i := range list {
-		scene[i] = list[i].Element
-	}
-	return scene
+	return inDrawingOrder(list)
 }
 
-// read collects the winning values of an element.
-func (p *Page) read(e *element) Element {
+// inDrawingOrder sorts a copy.
+func inDrawingOrder(list []Element) []Element {
+	type entry struct {
+		index string
+		at    int
+	}
+	order := make([]entry, len(list))
+	for i := range list {
+		order[i] = entry{"~", i} // after every letter
+		if v, ok := list[i].Get("index"); ok {
+			if s, ok := v.(string); ok {
+				order[i].index = s
+			}
+		}
+	}
+	slices.SortFunc(order, func(a, b entry) int {
+		return cmp.Or(strings.Compare(a.index, b.index), strings.Compare(list[a.at].ID, list[b.at].ID))
+	})
+	sorted := make([]Element, len(list))
+	for i, x := range order {
+		sorted[i] = list[x.at]
+	}
+	return sorted
+}
+
+// read collects the winning values of an element, appending them to a list.
+func (p *Page) read(e *element, list []Property) Element {
 	var best [64]int // 1 + position in live, by property
 	for i, w := range e.live {
 		if b := best[w.prop]; b == 0 || p.less(e.live[b-1].id(), w.id()) {
 			best[w.prop] = i + 1
 		}
 	}
-	x := Element{ID: p.slots[e.slot].id, Properties: make([]Property, 0, len(e.live))}
 	for prop := range table {
 		if b := best[prop]; b != 0 {
 			v := e.vals[b-1]
 			if v.text != 0 {
 				v = Value{Kind: change.String, Str: p.content(&p.texts[v.text-1])}
 			}
-			x.Properties = append(x.Properties, Property{table[prop].name, v})
+			list = append(list, Property{table[prop].name, v})
 		}
 	}
-	return x
+	return Element{p.slots[e.slot].id, list}
 }
 
 // Files are the winning values under `files`.

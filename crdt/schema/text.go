@@ -9,6 +9,8 @@ import (
 
 // textObject is a text: every character ever inserted, in the order of the log. The order in the text is found when it is read (SPEC CH16).
 type textObject struct {
+	made  opid
+	el    uint32 // its element
 	chars []char
 	live  int // characters not deleted
 	read  string
@@ -110,33 +112,45 @@ func (p *Page) applySplice(op *change.Op, st step, self opid) {
 	if st.wrote {
 		r, _ := utf8.DecodeRune(op.Raw)
 		t.chars = append(t.chars, char{self.ctr, st.object.index, r, self.actor})
-		t.live++
 		p.chars++
+		p.lengthen(t, 1)
 		return
 	}
 	if c := &t.chars[st.reg.key()]; c.r >= 0 {
 		c.r = ^c.r
-		t.live--
+		p.lengthen(t, -1)
 	}
 }
 
-// content puts a text's characters in order: a character stands after the one it was inserted after, and of several with the same predecessor
-// the one with the highest id comes first, together with all that was inserted after it.
+// lengthen counts characters.
+func (p *Page) lengthen(t *textObject, n int) {
+	slot := p.els[t.el].slot
+	before := p.weight(slot)
+	t.live += n
+	p.settle(slot, before)
+}
+
+// content is what a text reads.
 func (p *Page) content(t *textObject) string {
-	if t.fresh {
-		return t.read
+	if !t.fresh {
+		b := make([]byte, 0, t.live)
+		for _, i := range p.order(t) {
+			b = utf8.AppendRune(b, t.chars[i].r)
+		}
+		t.read, t.fresh = string(b), true
 	}
+	return t.read
+}
+
+// order puts a text's characters in order, without the deleted ones: a character stands after the one it was inserted after, and of several with the
+// same predecessor the one with the highest id comes first, together with all that was inserted after it.
+func (p *Page) order(t *textObject) []uint32 {
 	order := make([]uint32, len(t.chars)) // ascending by id
 	for i := range order {
 		order[i] = uint32(i)
 	}
 	id := func(i uint32) opid { return opid{t.chars[i].ctr, t.chars[i].actor} }
-	compare := func(a, b uint32) int {
-		if p.less(id(a), id(b)) {
-			return -1
-		}
-		return 1
-	}
+	compare := func(a, b uint32) int { return p.compare(id(a), id(b)) }
 	if !slices.IsSortedFunc(order, compare) {
 		slices.SortFunc(order, compare)
 	}
@@ -147,12 +161,11 @@ func (p *Page) content(t *textObject) string {
 		next[i] = first[after]
 		first[after] = i + 1
 	}
-	text := make([]byte, 0, t.live)
+	text := order[:0]  // read to the end above
 	var later []uint32 // siblings to come back to
 	for at := first[0]; at != 0; {
-		c := t.chars[at-1]
-		if c.r >= 0 {
-			text = utf8.AppendRune(text, c.r)
+		if t.chars[at-1].r >= 0 {
+			text = append(text, at-1)
 		}
 		if n := next[at-1]; n != 0 {
 			later = append(later, n)
@@ -162,6 +175,5 @@ func (p *Page) content(t *textObject) string {
 			later = later[:len(later)-1]
 		}
 	}
-	t.read, t.fresh = string(text), true
-	return t.read
+	return text
 }

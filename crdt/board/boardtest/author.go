@@ -7,7 +7,6 @@ import (
 
 	"github.com/educationpub/lectern/crdt/board"
 	"github.com/educationpub/lectern/crdt/change"
-	"github.com/educationpub/lectern/crdt/change/changetest"
 	"github.com/educationpub/lectern/crdt/schema"
 )
 
@@ -79,7 +78,7 @@ func (a *Author) put(id, key string, v int64) change.Op {
 
 func (a *Author) write(o change.Op, others ...[]byte) []byte {
 	a.seq++
-	c := changetest.Change{Deps: []change.Hash{a.dep}, Actors: append([][]byte{a.Actor[:]}, others...), Seq: a.seq, StartOp: uint64(a.end) + 1, Ops: []change.Op{o}}
+	c := change.Draft{Deps: []change.Hash{a.dep}, Actors: append([][]byte{a.Actor[:]}, others...), Seq: a.seq, StartOp: uint64(a.end) + 1, Ops: []change.Op{o}}
 	chunk := c.Encode()
 	a.dep, a.end = change.Hash(HashOf(chunk)), a.end+1
 	return chunk

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/educationpub/lectern/crdt/change"
-	"github.com/educationpub/lectern/crdt/change/changetest"
 	"github.com/educationpub/lectern/crdt/schema"
 )
 
@@ -84,7 +83,7 @@ func (a *Author) write(ops ...change.Op) []byte {
 		actors = append(actors, a.genesis)
 	}
 	a.seq++
-	c := changetest.Change{Deps: []change.Hash{a.dep}, Actors: actors, Seq: a.seq, StartOp: uint64(a.next), Ops: ops}
+	c := change.Draft{Deps: []change.Hash{a.dep}, Actors: actors, Seq: a.seq, StartOp: uint64(a.next), Ops: ops}
 	chunk := c.Encode()
 	a.dep = Hash(chunk)
 	a.next += uint32(len(ops))
