@@ -14,7 +14,7 @@ type DocID string
 // Person is a full Matrix user id, "@local:server".
 type Person string
 
-// ActorID is an Automerge actor as issued by Lectern. Actors that begin with 00 are the server's own (carry actors).
+// ActorID is an Automerge actor as issued by Lectern. Actors that begin with 00 are the server's own (squashes and carries).
 type ActorID [16]byte
 
 // Hash is a change's SHA-256, as Automerge computes it.
@@ -59,6 +59,9 @@ type Entry struct {
 	Person Person
 	At     time.Time // when the server committed it
 	Bytes  []byte    // the change chunk
+	// Document is save() of what the entry begins, for KindEpoch and KindPage: the store keeps it as the document's snapshot, with Hash as its
+	// only head, in the transaction of the entry. Given to Append and Create, never answered by Read.
+	Document []byte
 }
 
 // DocInfo says from where a document can be joined: Seq is that of its newest snapshot, 0 for the genesis.
@@ -87,9 +90,12 @@ type Log interface {
 	Create(ctx context.Context, m Meta, entries []Entry, actors map[ActorID]Person) error
 	// Append queues entries (dense Seq after the last). done runs exactly once, on the store's goroutine and in the order of the calls, after
 	// the entries are on disk (fsync returned) or with an error, after which the board must be reopened. Append never blocks on the disk.
+	// A KindEpoch or KindPage entry also moves its document there, or makes it.
 	Append(id ID, entries []Entry, done func(error))
 	// Read returns entries with Seq > after in order, at most limit entries and about maxBytes of content.
 	Read(ctx context.Context, id ID, after uint64, limit, maxBytes int) ([]Entry, error)
+	// ReadDoc is Read of one epoch of one document: its entries with Seq > after in order, none at the end.
+	ReadDoc(ctx context.Context, id ID, doc DocID, epoch uint32, after uint64, limit, maxBytes int) ([]Entry, error)
 	// Actors lists the actors issued on a board; IssueActor adds one, durable before it returns.
 	Actors(ctx context.Context, id ID) (map[ActorID]Person, error)
 	IssueActor(ctx context.Context, id ID, a ActorID, p Person) error
@@ -169,7 +175,7 @@ type LiveUpdate struct {
 	Payload []byte // empty clears the slot
 }
 
-// Event is a rare message to one session: RoleEvent, PeopleEvent, ResetEvent, SavedEvent or ByeEvent.
+// Event is a rare message to one session: RoleEvent, PeopleEvent, KnownEvent, ResetEvent, SavedEvent or ByeEvent.
 type Event interface{ event() }
 
 type (
@@ -190,6 +196,12 @@ type (
 		Full   bool
 		Joined []PersonInfo
 		Left   []uint32
+	}
+	// KnownEvent acknowledges changes that are in the log already.
+	KnownEvent struct {
+		Doc    DocID
+		Epoch  uint32
+		Hashes []Hash
 	}
 	// ResetEvent says that a change was refused (docs/protocol.md §4).
 	ResetEvent struct {
@@ -212,6 +224,7 @@ type (
 
 func (RoleEvent) event()   {}
 func (PeopleEvent) event() {}
+func (KnownEvent) event()  {}
 func (ResetEvent) event()  {}
 func (SavedEvent) event()  {}
 func (ByeEvent) event()    {}

@@ -6,7 +6,6 @@ package board
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -66,28 +65,7 @@ type Board struct {
 	stopping bool
 }
 
-// page is one document: its epoch and the index that judges its changes.
-type page struct {
-	*schema.Page
-	epoch uint32
-}
-
-func newPages(kind string, docs []DocInfo) (map[DocID]*page, error) {
-	if kind != schema.KindWhiteboard {
-		return nil, fmt.Errorf("unknown kind %q", kind)
-	}
-	pages := make(map[DocID]*page, len(docs))
-	for _, d := range docs {
-		pages[d.ID] = &page{schema.NewPage(), d.Epoch}
-	}
-	return pages, nil
-}
-
-func newBoard(h *Hub, m Meta, actors map[ActorID]Person) (*Board, error) {
-	pages, err := newPages(m.Kind, m.Docs)
-	if err != nil {
-		return nil, err
-	}
+func newBoard(h *Hub, m Meta, pages map[DocID]*page, actors map[ActorID]Person) *Board {
 	b := &Board{
 		hub: h, log: h.cfg.Log, id: m.ID, room: m.Room, kind: m.Kind, logID: m.Log,
 		mail: make(chan message, mailboxSize), changes: make(chan *submission, changesSize), done: make(chan struct{}), stored: make(chan error, 1),
@@ -98,7 +76,7 @@ func newBoard(h *Hub, m Meta, actors map[ActorID]Person) (*Board, error) {
 	}
 	b.tail.Store(&tail{first: m.Seq + 1})
 	b.live.init(h.cfg.Observe.Dropped)
-	return b, nil
+	return b
 }
 
 // message is what the actor is told; see messages.go.
@@ -208,9 +186,8 @@ func (b *Board) try(sub *submission) verdict {
 	}
 	actor, known := sub.author()
 	p := b.pages[sub.doc]
-	if p != nil && sub.err == nil && p.Has(sub.c.Hash) {
-		observe.Dropped("change_duplicate", 1) // its echo came or comes
-		return over
+	if p != nil && sub.err == nil && sub.epoch == p.epoch && p.Has(sub.c.Hash) {
+		return b.duplicate(sub)
 	}
 	// What follows a refused change depends on it; the client learns everything from the one reset.
 	if known && s.dead[actor] || !known && (s.fresh || s.issuing) {
@@ -247,6 +224,16 @@ func (b *Board) try(sub *submission) verdict {
 		Actor: actor, Person: s.person, At: time.Now(), Bytes: sub.raw,
 	})
 	return taken
+}
+
+// duplicate: the change is in the log, or on its way to it.
+func (b *Board) duplicate(sub *submission) verdict {
+	b.hub.cfg.Observe.Dropped("change_duplicate", 1)
+	fresh := func(e Entry) bool { return e.Hash == Hash(sub.c.Hash) && e.Doc == sub.doc && e.Epoch == sub.epoch }
+	if s := sub.s; s.attached && !slices.ContainsFunc(b.batch, fresh) && !s.pushKnown(sub.doc, sub.epoch, Hash(sub.c.Hash)) {
+		b.bye(s, slow)
+	}
+	return over
 }
 
 // committed publishes what has become durable. false: the log failed, and nobody may see or be told anything of the batch.

@@ -94,6 +94,48 @@ func TestCommit(t *testing.T) {
 		want(t, "counted", r.drops("change_duplicate"), 6)
 		wantCodes(t, a)
 	})
+	inBubble(t, "EP8 a duplicate of a committed change is answered by known; of one on its way, by its echo", func(t *testing.T, r *rig) {
+		a, b := r.join(ada), r.join(bob)
+		resume := r.log.Pause()
+		list := a.draw(3)
+		synctest.Wait()
+		a.submit(list...)
+		resume()
+		a.settle()
+		want(t, "on its way", len(events[board.KnownEvent](a)), 1) // judged after the commit: both come
+		a.events = nil
+		a.submit(list[2], list[0])
+		b.submit(list[1])
+		a.settle()
+		b.settle()
+		k := events[board.KnownEvent](a)
+		want(t, "merged", len(k), 1)
+		want(t, "doc", k[0].Doc, a.doc)
+		want(t, "hashes", len(k[0].Hashes), 2)
+		want(t, "order", k[0].Hashes[0], boardtest.HashOf(list[2]))
+		k = events[board.KnownEvent](b)
+		want(t, "whoever sends it", k[0].Hashes[0], boardtest.HashOf(list[1]))
+		want(t, "entries", len(r.check(a, b)), 3)
+	})
+	inBubble(t, "EP8 who sends more than 4,096 duplicates without reading must go", func(t *testing.T, r *rig) {
+		a := r.join(ada)
+		list := a.draw(1)
+		a.settle()
+		a.events = nil
+		for range 4096 {
+			a.submit(list...)
+		}
+		synctest.Wait()
+		want(t, "hashes", len(r.check()), 1)
+		a.submit(list...)
+		synctest.Wait()
+		a.read()
+		bye := events[board.ByeEvent](a)
+		if len(bye) != 1 || bye[0].Close != 4408 {
+			t.Fatalf("bye %+v", bye)
+		}
+		want(t, "hashes", len(events[board.KnownEvent](a)[0].Hashes), 4096)
+	})
 	inBubble(t, "BD5 a scene holds committed changes only", func(t *testing.T, r *rig) {
 		a := r.join(ada)
 		a.draw(1)

@@ -15,7 +15,7 @@ import (
 
 // Each durable step fails once, having happened or not. Afterwards the board opens again, every invariant holds, and the client goes on.
 func TestFaults(t *testing.T) {
-	for _, step := range []boardtest.Step{boardtest.Open, boardtest.Create, boardtest.Append, boardtest.Read, boardtest.Actors, boardtest.Issue} {
+	for _, step := range []boardtest.Step{boardtest.Open, boardtest.Create, boardtest.Append, boardtest.ReadDoc, boardtest.Actors, boardtest.Issue} {
 		for _, applied := range []bool{false, true} {
 			inBubble(t, fmt.Sprintf("BD20 %s fails, applied %v", step, applied), func(t *testing.T, r *rig) {
 				var clients []*client

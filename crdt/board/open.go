@@ -5,13 +5,10 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
-
-	"github.com/educationpub/lectern/crdt/change"
 )
 
 const (
@@ -40,25 +37,35 @@ func (h *Hub) load(ctx context.Context, id ID, room, kind string) (*Board, error
 	if err != nil {
 		return nil, refusal(err, "open board %s: %w", id, err)
 	}
-	b, err := newBoard(h, meta, actors)
+	pages, err := newPages(meta.Kind, meta.Docs)
 	if err != nil {
 		return nil, ErrDamaged.Because("board %s: %w", id, err)
 	}
-	b.saved = saved
-	for after := uint64(0); after < meta.Seq; {
-		entries, err := h.cfg.Log.Read(ctx, id, after, readEntries, readBytes)
+	for doc, p := range pages {
+		err := h.readDoc(ctx, id, doc, p.epoch, func(e *Entry) error { return p.replay(e) })
 		if err != nil {
 			return nil, refusal(err, "open board %s: %w", id, err)
 		}
-		if len(entries) == 0 {
-			return nil, ErrDamaged.Because("board %s ends at %d instead of %d", id, after, meta.Seq)
+	}
+	b := newBoard(h, meta, pages, actors)
+	b.saved = saved
+	return b, nil
+}
+
+// readDoc hands every entry of an epoch of a document to f; what f refuses makes the board damaged.
+func (h *Hub) readDoc(ctx context.Context, id ID, doc DocID, epoch uint32, f func(*Entry) error) error {
+	for after := uint64(0); ; {
+		entries, err := h.cfg.Log.ReadDoc(ctx, id, doc, epoch, after, readEntries, readBytes)
+		if err != nil || len(entries) == 0 {
+			return err
 		}
-		if err := replay(b.pages, entries); err != nil {
-			return nil, ErrDamaged.Because("board %s: %w", id, err)
+		for i := range entries {
+			if err := f(&entries[i]); err != nil {
+				return ErrDamaged.Because("board %s: entry %d of %s: %w", id, entries[i].Seq, doc, err)
+			}
 		}
 		after = entries[len(entries)-1].Seq
 	}
-	return b, nil
 }
 
 // create makes a board that the store does not know. What is in the room is checked by the same rules as live changes before it is stored;
@@ -79,8 +86,16 @@ func (h *Hub) create(ctx context.Context, id ID, room, kind string) (Meta, Saved
 	}
 	m.Docs = r.Docs
 	pages, err := newPages(kind, r.Docs)
-	if err == nil {
-		err = replay(pages, r.Entries)
+	for i := range r.Entries {
+		if err != nil {
+			break
+		}
+		e := &r.Entries[i]
+		if p := pages[e.Doc]; p == nil || p.epoch != e.Epoch {
+			err = ErrUnknownDoc
+		} else {
+			err = p.replay(e)
+		}
 	}
 	if err != nil {
 		return Meta{}, Saved{}, ErrDamaged.Because("restore board %s: %w", id, err)
@@ -88,41 +103,6 @@ func (h *Hub) create(ctx context.Context, id ID, room, kind string) (Meta, Saved
 	m.Seq = uint64(len(r.Entries))
 	h.log.Warn("board restored from its room", "board", id, "room", room, "seq", m.Seq, "saved_at", r.SavedAt)
 	return m, Saved{Seq: m.Seq, At: r.SavedAt}, h.cfg.Log.Create(ctx, m, r.Entries, r.Actors)
-}
-
-var errHash = errors.New("the bytes have another hash")
-
-func entryError(e *Entry, err error) error {
-	return fmt.Errorf("entry %d of %s: %w", e.Seq, e.Doc, err)
-}
-
-// replay applies stored entries, judging them as live ones are. Hashes that are missing are filled in.
-func replay(pages map[DocID]*page, entries []Entry) error {
-	var c change.Change
-	for i := range entries {
-		e := &entries[i]
-		if e.Kind != KindChange {
-			continue // of a later version
-		}
-		p := pages[e.Doc]
-		if p == nil || p.epoch != e.Epoch {
-			return entryError(e, ErrUnknownDoc)
-		}
-		if err := c.Parse(e.Bytes, &change.StoredLimits); err != nil {
-			return entryError(e, err)
-		}
-		if e.Hash == (Hash{}) {
-			e.Hash = Hash(c.Hash)
-		}
-		if e.Hash != Hash(c.Hash) {
-			return entryError(e, errHash)
-		}
-		if err := p.Check(&c); err != nil {
-			return entryError(e, err)
-		}
-		p.Apply(&c, e.Bytes)
-	}
-	return nil
 }
 
 // refusal keeps an error's own code if it has one; everything else may pass.

@@ -11,8 +11,11 @@ import (
 	"github.com/educationpub/lectern/crdt/change"
 )
 
-// maxResets is how many refusals may wait for a session that does not read.
-const maxResets = 64
+// How many refusals and acknowledgements may wait for a session that does not read.
+const (
+	maxResets = 64
+	maxKnown  = 4096
+)
 
 // Session is one attached client: a cursor into the log and an inbox for rare events. One goroutine reads from the client and calls
 // Submit, Live, Seek and Leave; another one writes to it and calls Next.
@@ -59,6 +62,8 @@ type inbox struct {
 	full   bool // joined is everybody, left is void
 	joined []PersonInfo
 	left   []uint32
+	known  []KnownEvent // one per document and epoch
+	knowns int          // hashes in known
 	resets []ResetEvent
 	saved  *SavedEvent
 	bye    *ByeEvent
@@ -228,6 +233,22 @@ func (s *Session) pushSaved(v Saved) {
 	s.push(func(in *inbox) { in.saved = &SavedEvent{v} })
 }
 
+// pushKnown answers false when the client has not read for so long that it must go.
+func (s *Session) pushKnown(doc DocID, epoch uint32, h Hash) (ok bool) {
+	s.push(func(in *inbox) {
+		if ok = in.knowns < maxKnown; !ok {
+			return
+		}
+		in.knowns++
+		i := slices.IndexFunc(in.known, func(k KnownEvent) bool { return k.Doc == doc && k.Epoch == epoch })
+		if i < 0 {
+			i, in.known = len(in.known), append(in.known, KnownEvent{Doc: doc, Epoch: epoch})
+		}
+		in.known[i].Hashes = append(in.known[i].Hashes, h)
+	})
+	return ok
+}
+
 // pushReset answers false when the client has not read for so long that it must go.
 func (s *Session) pushReset(e ResetEvent) (ok bool) {
 	s.push(func(in *inbox) {
@@ -276,6 +297,9 @@ func (in *inbox) drain(out []Event, held bool) []Event {
 		}
 		if in.full || len(in.joined)+len(in.left) > 0 {
 			out = append(out, PeopleEvent{Full: in.full, Joined: in.joined, Left: in.left})
+		}
+		for _, k := range in.known {
+			out = append(out, k)
 		}
 		for _, r := range in.resets {
 			out = append(out, r)

@@ -33,25 +33,21 @@ func (c *Checkpointer) advance(ctx context.Context, id board.ID, kind string, do
 	if err != nil {
 		return s, fmt.Errorf("read snapshot of %s: %w", doc.ID, err)
 	}
-	if len(s.Document) == 0 || s.Epoch != doc.Epoch {
+	if len(s.Document) == 0 || s.Epoch != doc.Epoch { // what an older epoch was merged to is of no use
 		if s, err = genesis(kind, doc); err != nil {
 			return s, err
 		}
 	}
 	for limit := mergeEntries; s.Seq < target; {
-		entries, err := c.config.Log.Read(ctx, id, s.Seq, limit, mergeBytes)
+		entries, err := c.config.Log.ReadDoc(ctx, id, doc.ID, doc.Epoch, s.Seq, limit, mergeBytes)
 		if err != nil {
 			return s, fmt.Errorf("read the log after %d: %w", s.Seq, err)
 		}
-		if len(entries) == 0 || entries[0].Seq != s.Seq+1 {
-			return s, board.ErrDamaged.Because("the log has nothing after %d, it should go up to %d", s.Seq, target)
+		end := target // where this document has nothing more
+		if len(entries) > 0 {
+			end = min(end, entries[len(entries)-1].Seq)
 		}
-		end := entries[len(entries)-1].Seq
-		if end > target {
-			entries = entries[:len(entries)-int(end-target)]
-			end = target
-		}
-		entries = slices.DeleteFunc(entries, func(e board.Entry) bool { return e.Doc != doc.ID || e.Epoch != doc.Epoch || e.Kind != board.KindChange })
+		entries = slices.DeleteFunc(entries, func(e board.Entry) bool { return e.Seq > target || !content(e) })
 		if len(entries) == 0 {
 			s.Seq = end
 			continue
@@ -72,6 +68,11 @@ func (c *Checkpointer) advance(ctx context.Context, id board.ID, kind string, do
 		}
 	}
 	return s, nil
+}
+
+// content: the entry is a change of its epoch.
+func content(e board.Entry) bool {
+	return e.Kind == board.KindChange || e.Kind == board.KindEpoch || e.Kind == board.KindCarry || e.Kind == board.KindLate
 }
 
 // step merges entries of one document into its snapshot.
@@ -116,11 +117,19 @@ func (c *Checkpointer) step(ctx context.Context, s Snapshot, entries []board.Ent
 
 // genesis is the snapshot every document begins with.
 func genesis(kind string, doc board.DocInfo) (Snapshot, error) {
-	var c change.Change
-	if err := c.Parse(schema.GenesisChange(kind), &change.StoredLimits); err != nil {
-		return Snapshot{}, fmt.Errorf("genesis of kind %q: %w", kind, err)
+	if schema.Genesis(kind) == nil {
+		return Snapshot{}, fmt.Errorf("document kind %q is unknown", kind)
 	}
-	return Snapshot{Doc: doc.ID, Epoch: doc.Epoch, Heads: []board.Hash{board.Hash(c.Hash)}, Document: schema.Genesis(kind)}, nil
+	return Snapshot{Doc: doc.ID, Epoch: doc.Epoch, Heads: []board.Hash{board.Hash(genesisHash(kind))}, Document: schema.Genesis(kind)}, nil
+}
+
+// genesisHash names the change that every document of a known kind begins with.
+func genesisHash(kind string) change.Hash {
+	var c change.Change
+	if err := c.Parse(schema.GenesisChange(kind), nil); err != nil {
+		panic("checkpoint: genesis: " + err.Error()) // an embedded file
+	}
+	return c.Hash
 }
 
 // follow computes the heads after entries from the headers alone, ascending.
@@ -131,7 +140,7 @@ func follow(heads []board.Hash, entries []board.Entry) ([]board.Hash, error) {
 	}
 	var c change.Change
 	for _, e := range entries {
-		if err := c.Parse(e.Bytes, nil); err != nil {
+		if err := c.Parse(e.Bytes, &change.StoredLimits); err != nil {
 			return nil, board.ErrDamaged.Because("entry %d: %w", e.Seq, err)
 		}
 		for i := range c.Deps() {
@@ -150,19 +159,19 @@ func follow(heads []board.Hash, entries []board.Entry) ([]board.Hash, error) {
 // tail reads the changes of a document after a seq; ok is false when they are more than max bytes.
 func (c *Checkpointer) tail(ctx context.Context, id board.ID, doc board.DocInfo, after, upto uint64, max int) (chunks []byte, ok bool, err error) {
 	for after < upto {
-		entries, err := c.config.Log.Read(ctx, id, after, mergeEntries, 4*maxInline)
+		entries, err := c.config.Log.ReadDoc(ctx, id, doc.ID, doc.Epoch, after, mergeEntries, 4*maxInline)
 		if err != nil {
 			return nil, false, fmt.Errorf("read the log after %d: %w", after, err)
 		}
-		if len(entries) == 0 || entries[0].Seq != after+1 {
-			return nil, false, board.ErrDamaged.Because("the log has nothing after %d, it should go up to %d", after, upto)
+		if len(entries) == 0 {
+			break
 		}
 		for _, e := range entries {
 			if e.Seq > upto {
 				return chunks, true, nil
 			}
 			after = e.Seq
-			if e.Doc != doc.ID || e.Epoch != doc.Epoch || e.Kind != board.KindChange {
+			if !content(e) {
 				continue
 			}
 			if len(chunks)+len(e.Bytes) > max {

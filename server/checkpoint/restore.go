@@ -60,7 +60,7 @@ func (c *Checkpointer) restore(ctx context.Context, room, kind string, id board.
 	for _, d := range m.Docs {
 		chunks, err := c.readDocument(ctx, d)
 		if err == nil {
-			err = collect(out, d, kind, chunks)
+			err = c.collect(ctx, out, d, kind, chunks)
 		}
 		if err != nil {
 			return nil, err
@@ -133,37 +133,61 @@ func (c *Checkpointer) readDocument(ctx context.Context, d manifestDoc) ([][]byt
 	return all, nil
 }
 
-// collect judges every change as if it came from a client and appends it to the entries.
-func collect(out *board.Restored, d manifestDoc, kind string, chunks [][]byte) error {
+// collect judges every change as if it came from a client and appends it to the entries. After the first epoch the first change is the squash,
+// which only a server can have made.
+func (c *Checkpointer) collect(ctx context.Context, out *board.Restored, d manifestDoc, kind string, chunks [][]byte) error {
 	if schema.Genesis(kind) == nil {
 		return board.ErrDamaged.Because("document kind %q is unknown", kind)
 	}
 	page := schema.NewPage()
 	now := out.SavedAt.UTC().Truncate(time.Millisecond)
 	for i, stored := range chunks {
-		var c change.Change
-		chunk, err := c.ParseStored(stored, &change.DefaultLimits)
+		var ch change.Change
+		limits, squash := &change.DefaultLimits, d.Epoch > 0 && page.Changes() == 1
+		if squash {
+			limits = &change.StoredLimits
+		}
+		chunk, err := ch.ParseStored(stored, limits)
+		if err == nil && page.Has(ch.Hash) { // the genesis
+			continue
+		}
+		if err == nil {
+			err = page.Check(&ch)
+		}
 		if err != nil {
 			return board.ErrDamaged.Because("document %s, change %d: %w", d.Doc, i, err)
 		}
-		if page.Has(c.Hash) { // the genesis
-			continue
-		}
-		if err := page.Check(&c); err != nil {
-			return board.ErrDamaged.Because("document %s, change %d: %w", d.Doc, i, err)
-		}
-		page.Apply(&c, chunk)
-		if len(c.Author()) != len(board.ActorID{}) {
+		page.Apply(&ch, chunk)
+		if len(ch.Author()) != len(board.ActorID{}) {
 			return board.ErrDamaged.Because("document %s, change %d: its actor is none of ours", d.Doc, i)
 		}
-		actor := board.ActorID(c.Author())
-		person, ok := out.Actors[actor]
-		if !ok {
-			return board.ErrDamaged.Because("document %s, change %d: the manifest does not say whose actor %x is", d.Doc, i, actor)
+		e := board.Entry{
+			Seq: uint64(len(out.Entries) + 1), Doc: d.Doc, Epoch: d.Epoch, Kind: board.KindChange, Hash: board.Hash(ch.Hash), Actor: board.ActorID(ch.Author()), At: now, Bytes: chunk,
 		}
-		out.Entries = append(out.Entries, board.Entry{
-			Seq: uint64(len(out.Entries) + 1), Doc: d.Doc, Epoch: d.Epoch, Kind: board.KindChange, Hash: board.Hash(c.Hash), Actor: actor, Person: person, At: now, Bytes: chunk,
-		})
+		var ok bool
+		if e.Person, ok = out.Actors[e.Actor]; !ok {
+			return board.ErrDamaged.Because("document %s, change %d: the manifest does not say whose actor %x is", d.Doc, i, e.Actor)
+		}
+		switch server := e.Actor[0] == 0; {
+		case squash != (server && ch.Deps() == 1 && ch.Dep(0) == genesisHash(kind)):
+			return board.ErrDamaged.Because("document %s, change %d: epoch %d does not begin with its one squash", d.Doc, i, d.Epoch)
+		case squash:
+			e.Kind = board.KindEpoch
+			merged, err := c.config.Merger.Merge(ctx, schema.Genesis(kind), [][]byte{chunk})
+			if err == nil && len(merged.Rejected) > 0 {
+				err = worker.ErrPoison
+			}
+			if err != nil {
+				return mergeError(d.Doc, err)
+			}
+			e.Document = merged.Document
+		case server:
+			e.Kind = board.KindCarry
+		}
+		out.Entries = append(out.Entries, e)
+	}
+	if d.Epoch > 0 && page.Changes() == 1 {
+		return board.ErrDamaged.Because("document %s: epoch %d does not begin with its one squash", d.Doc, d.Epoch)
 	}
 	out.Docs = append(out.Docs, board.DocInfo{ID: d.Doc, Epoch: d.Epoch})
 	return nil

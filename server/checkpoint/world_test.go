@@ -131,6 +131,21 @@ func (m *memory) Read(_ context.Context, _ board.ID, after uint64, limit, maxByt
 	return out, nil
 }
 
+func (m *memory) ReadDoc(_ context.Context, _ board.ID, doc board.DocID, epoch uint32, after uint64, limit, maxBytes int) (out []board.Entry, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range m.entries[min(after, uint64(len(m.entries))):] {
+		if e.Doc != doc || e.Epoch != epoch {
+			continue
+		}
+		if len(out) == limit || maxBytes < 0 {
+			break
+		}
+		out, maxBytes = append(out, e), maxBytes-len(e.Bytes)
+	}
+	return out, nil
+}
+
 func (m *memory) Actors(context.Context, board.ID) (map[board.ActorID]board.Person, error) {
 	return m.actors, nil
 }

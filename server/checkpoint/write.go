@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/educationpub/lectern/crdt/board"
@@ -143,7 +144,7 @@ func (c *Checkpointer) write(ctx context.Context, r *result) error {
 		return fmt.Errorf("read what was saved before: %w", err)
 	}
 	m := manifest{V: version, Board: j.id, Kind: meta.Kind, Home: c.config.Home, Log: meta.Log, Seq: r.snapshot, Files: map[string]json.RawMessage{}}
-	if m.Authors, err = c.authors(ctx, j.id, rec, r.snapshot); err != nil {
+	if m.Authors, err = c.authors(ctx, j.id, rec, docs); err != nil {
 		return err
 	}
 	r.bases = maps.Clone(j.bases)
@@ -256,32 +257,40 @@ func (c *Checkpointer) send(ctx context.Context, r *result, whole []byte) (strin
 	}
 }
 
-// authors are the actors of every change in the documents: those of the last manifest and of the log since.
-func (c *Checkpointer) authors(ctx context.Context, id board.ID, rec Record, upto uint64) (map[string]board.Person, error) {
-	out := make(map[string]board.Person)
-	after := uint64(0)
+// authors are the actors of every change in the documents: those of the last manifest and of the log since. Where a document has begun another
+// epoch since then, all are read anew: whoever has nothing in the present epochs is not named.
+func (c *Checkpointer) authors(ctx context.Context, id board.ID, rec Record, docs []Snapshot) (map[string]board.Person, error) {
+	var last manifest
 	if len(rec.Manifest) > 0 {
-		var last manifest
 		if err := json.Unmarshal(rec.Manifest, &last); err != nil {
 			return nil, board.ErrDamaged.Because("record of the last save: %w", err)
 		}
-		after, out = rec.Seq, last.Authors
-		if out == nil {
-			out = make(map[string]board.Person)
+	}
+	out, since := last.Authors, rec.Seq
+	for _, d := range last.Docs {
+		if !slices.ContainsFunc(docs, func(s Snapshot) bool { return s.Doc == d.Doc && s.Epoch == d.Epoch }) {
+			out, since = nil, 0
 		}
 	}
-	for after < upto {
-		entries, err := c.config.Log.Read(ctx, id, after, mergeEntries, mergeBytes)
-		if err != nil {
-			return nil, fmt.Errorf("read the log after %d: %w", after, err)
+	if out == nil {
+		out = make(map[string]board.Person)
+	}
+	for _, d := range docs {
+		for after := since; after < d.Seq; {
+			entries, err := c.config.Log.ReadDoc(ctx, id, d.Doc, d.Epoch, after, mergeEntries, mergeBytes)
+			if err != nil {
+				return nil, fmt.Errorf("read the log after %d: %w", after, err)
+			}
+			if len(entries) == 0 {
+				break
+			}
+			for _, e := range entries {
+				if e.Seq <= d.Seq && content(e) {
+					out[hex.EncodeToString(e.Actor[:])] = e.Person
+				}
+			}
+			after = entries[len(entries)-1].Seq
 		}
-		if len(entries) == 0 {
-			return nil, board.ErrDamaged.Because("the log has nothing after %d, it should go up to %d", after, upto)
-		}
-		for _, e := range entries {
-			out[hex.EncodeToString(e.Actor[:])] = e.Person
-		}
-		after = entries[len(entries)-1].Seq
 	}
 	return out, nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/educationpub/lectern/crdt/board"
+	"github.com/educationpub/lectern/server/checkpoint"
 )
 
 // Open answers what is stored of a board; implements board.Log.
@@ -115,13 +116,56 @@ func (s *Store) Append(id board.ID, entries []board.Entry, done func(error)) {
 	})
 }
 
+const selectEntries = `SELECT seq, doc, epoch, kind, hash, actor, person, ts, key_id, bytes FROM entries `
+
 // Read answers entries after a number, every byte verified; implements board.Log.
 func (s *Store) Read(ctx context.Context, id board.ID, after uint64, limit, maxBytes int) ([]board.Entry, error) {
+	out, err := s.entries(ctx, id, maxBytes, selectEntries+`WHERE board = ? AND seq > ? ORDER BY seq LIMIT ?`, id, int64(after), limit)
+	if err != nil {
+		return nil, err
+	}
+	for i := range out {
+		if after++; out[i].Seq != after {
+			return nil, board.ErrDamaged.Because("board %s: entry %d is missing", id, after)
+		}
+	}
+	return out, nil
+}
+
+// ReadDoc answers entries of one epoch of a document, every byte verified; implements board.Log. They are not dense, so its first call looks
+// whether the board's entries are.
+func (s *Store) ReadDoc(ctx context.Context, id board.ID, doc board.DocID, epoch uint32, after uint64, limit, maxBytes int) ([]board.Entry, error) {
+	if after == 0 {
+		if err := s.dense(ctx, id); err != nil {
+			return nil, err
+		}
+	}
+	return s.entries(ctx, id, maxBytes, selectEntries+`WHERE board = ? AND doc = ? AND epoch = ? AND seq > ? ORDER BY seq LIMIT ?`, id, doc, epoch, int64(after), limit)
+}
+
+// dense looks for a number without an entry; one index answers it.
+func (s *Store) dense(ctx context.Context, id board.ID) error {
+	var count, last uint64
+	if err := s.read.QueryRowContext(ctx, `SELECT count(*), coalesce(max(seq), 0) FROM entries WHERE board = ?`, id).Scan(&count, &last); err != nil {
+		return fmt.Errorf("read board %s: %w", id, err)
+	}
+	if count == last {
+		return nil
+	}
+	var gap uint64
+	if err := s.read.QueryRowContext(ctx, `SELECT min(n) FROM (SELECT 1 AS n UNION ALL SELECT seq + 1 FROM entries WHERE board = ?1)
+		WHERE n NOT IN (SELECT seq FROM entries WHERE board = ?1)`, id).Scan(&gap); err != nil {
+		return fmt.Errorf("read board %s: %w", id, err)
+	}
+	return board.ErrDamaged.Because("board %s: entry %d is missing", id, gap)
+}
+
+func (s *Store) entries(ctx context.Context, id board.ID, maxBytes int, query string, args ...any) ([]board.Entry, error) {
 	k, err := s.sealer(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.read.QueryContext(ctx, `SELECT seq, doc, epoch, kind, hash, actor, person, ts, key_id, bytes FROM entries WHERE board = ? AND seq > ? ORDER BY seq LIMIT ?`, id, int64(after), limit)
+	rows, err := s.read.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read board %s: %w", id, err)
 	}
@@ -133,11 +177,7 @@ func (s *Store) Read(ctx context.Context, id board.ID, after uint64, limit, maxB
 		var hash, actor, sealed sql.RawBytes
 		var ts, keyID int64
 		if err := rows.Scan(&e.Seq, &e.Doc, &e.Epoch, &e.Kind, &hash, &actor, &e.Person, &ts, &keyID, &sealed); err != nil {
-			return nil, board.ErrDamaged.Because("board %s after entry %d: %w", id, after, err)
-		}
-		after++
-		if e.Seq != after {
-			return nil, board.ErrDamaged.Because("board %s: entry %d is missing", id, after)
+			return nil, board.ErrDamaged.Because("board %s: a row of its log: %w", id, err)
 		}
 		if len(hash) != len(e.Hash) || len(actor) != len(e.Actor) || keyID != k.keyID {
 			return nil, board.ErrDamaged.Because("board %s entry %d: malformed row", id, e.Seq)
@@ -224,7 +264,7 @@ func (s *Store) Erase(ctx context.Context, id board.ID) error {
 }
 
 // append writes entries whose bytes are sealed already. Runs on the writer.
-func (t *tx) append(id board.ID, entries []board.Entry, sealed [][]byte, keyID int64) error {
+func (t *tx) append(id board.ID, entries []board.Entry, sealed []sealed, keyID int64) error {
 	last, ok := t.last[id]
 	if !ok {
 		var log string
@@ -242,18 +282,60 @@ func (t *tx) append(id board.ID, entries []board.Entry, sealed [][]byte, keyID i
 			return fmt.Errorf("entry %d does not follow %d", e.Seq, last)
 		}
 		last++
-		if _, err := t.insert.ExecContext(context.Background(), id, int64(e.Seq), e.Doc, e.Epoch, e.Kind, e.Hash[:], e.Actor[:], e.Person, e.At.UnixMilli(), keyID, sealed[i]); err != nil {
+		if _, err := t.insert.ExecContext(context.Background(), id, int64(e.Seq), e.Doc, e.Epoch, e.Kind, e.Hash[:], e.Actor[:], e.Person, e.At.UnixMilli(), keyID, sealed[i].bytes); err != nil {
 			return fmt.Errorf("entry %d: %w", e.Seq, err)
+		}
+		if e.Kind == board.KindEpoch || e.Kind == board.KindPage {
+			if err := t.beginDoc(id, e, sealed[i].document, keyID); err != nil {
+				return fmt.Errorf("entry %d: %w", e.Seq, err)
+			}
 		}
 	}
 	t.last[id] = last
 	return nil
 }
 
-func sealAll(k *sealer, id board.ID, entries []board.Entry) [][]byte {
-	out := make([][]byte, len(entries))
+// beginDoc makes a document, or moves it to its next epoch, together with its snapshot. Runs on the writer.
+func (t *tx) beginDoc(id board.ID, e *board.Entry, sealed []byte, keyID int64) error {
+	if sealed == nil {
+		return errors.New("no document for what begins here")
+	}
+	if e.Kind == board.KindPage {
+		if _, err := t.exec(`INSERT INTO docs (board, doc, epoch, place) SELECT ?1, ?2, ?3, coalesce(max(place) + 1, 0) FROM docs WHERE board = ?1`, id, e.Doc, e.Epoch); err != nil {
+			return err
+		}
+	} else {
+		n, err := t.exec(`UPDATE docs SET epoch = ?1 WHERE board = ?2 AND doc = ?3 AND epoch <= ?1`, e.Epoch, id, e.Doc)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return fmt.Errorf("%s does not go on in epoch %d", e.Doc, e.Epoch)
+		}
+	}
+	snap := beginning(e)
+	_, err := t.exec(`INSERT OR REPLACE INTO snapshots (board, doc, epoch, seq, heads, key_id, document) VALUES (?,?,?,?,?,?,?)`,
+		id, e.Doc, e.Epoch, int64(e.Seq), headBytes(&snap), keyID, sealed)
+	return err
+}
+
+// beginning is the snapshot that an entry brings.
+func beginning(e *board.Entry) checkpoint.Snapshot {
+	return checkpoint.Snapshot{Doc: e.Doc, Epoch: e.Epoch, Seq: e.Seq, Heads: []board.Hash{e.Hash}, Document: e.Document}
+}
+
+// sealed is the content of an entry as it goes to disk.
+type sealed struct{ bytes, document []byte }
+
+func sealAll(k *sealer, id board.ID, entries []board.Entry) []sealed {
+	out := make([]sealed, len(entries))
 	for i := range entries {
-		out[i] = k.seal(entries[i].Bytes, entryAAD(id, &entries[i]))
+		e := &entries[i]
+		out[i].bytes = k.seal(e.Bytes, entryAAD(id, e))
+		if len(e.Document) > 0 {
+			snap := beginning(e)
+			out[i].document = k.seal(e.Document, snapshotAAD(id, &snap))
+		}
 	}
 	return out
 }

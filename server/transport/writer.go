@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -244,6 +245,14 @@ func (w *writer) event(e board.Event) {
 	switch e := e.(type) {
 	case board.RoleEvent:
 		w.rare(wire.Role{Role: e.Role.String(), Reason: e.Reason})
+	case board.KnownEvent:
+		for list := range slices.Chunk(e.Hashes, wire.MaxKnown) {
+			f := wire.Known{Doc: string(e.Doc), Epoch: e.Epoch}
+			for i := range list {
+				f.Hashes = append(f.Hashes, list[i][:])
+			}
+			w.rare(f)
+		}
 	case board.ResetEvent:
 		actor := e.Actor[:]
 		if e.Actor == (board.ActorID{}) {

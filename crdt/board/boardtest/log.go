@@ -19,20 +19,21 @@ type Step string
 
 // Steps of Log.
 const (
-	Open   Step = "open"
-	Create Step = "create"
-	Append Step = "append"
-	Read   Step = "read"
-	Actors Step = "actors"
-	Issue  Step = "issue"
+	Open    Step = "open"
+	Create  Step = "create"
+	Append  Step = "append"
+	Read    Step = "read"
+	ReadDoc Step = "read doc"
+	Actors  Step = "actors"
+	Issue   Step = "issue"
 )
 
 // Log is a board.Log in memory, which keeps what a disk would keep. Close ends its goroutine.
 type Log struct {
 	// Latency of an append; set before use.
 	Latency time.Duration
-	// OnRead runs at the beginning of every Read; set before use.
-	OnRead func()
+	// OnRead and OnReadDoc run at the beginning of every Read and ReadDoc; set before use.
+	OnRead, OnReadDoc func()
 
 	queue chan func()
 	ended chan struct{}
@@ -49,6 +50,14 @@ type stored struct {
 	meta    board.Meta
 	entries []board.Entry
 	actors  map[board.ActorID]board.Person
+	seen    map[key]bool
+}
+
+// key names a change within a board, as the store's unique index does.
+type key struct {
+	doc   board.DocID
+	epoch uint32
+	hash  board.Hash
 }
 
 type fault struct {
@@ -167,7 +176,7 @@ func (l *Log) Create(_ context.Context, m board.Meta, entries []board.Entry, act
 		if l.boards[m.ID] != nil {
 			return board.ErrExists
 		}
-		b := &stored{meta: m, actors: map[board.ActorID]board.Person{}}
+		b := &stored{meta: m, actors: map[board.ActorID]board.Person{}, seen: map[key]bool{}}
 		maps.Copy(b.actors, actors)
 		if err := b.add(entries); err != nil {
 			return err
@@ -178,18 +187,35 @@ func (l *Log) Create(_ context.Context, m board.Meta, entries []board.Entry, act
 }
 
 func (b *stored) add(entries []board.Entry) error {
+	fresh := map[key]bool{}
 	for i, e := range entries {
-		if e.Seq != uint64(len(b.entries)+i)+1 {
+		c := key{e.Doc, e.Epoch, e.Hash}
+		switch {
+		case e.Seq != uint64(len(b.entries)+i)+1:
 			return errors.New("boardtest: entries are not dense")
+		case b.seen[c] || fresh[c]:
+			return errors.New("boardtest: the same change twice")
 		}
-		for _, o := range append(b.entries, entries[:i]...) {
-			if o.Hash == e.Hash && o.Doc == e.Doc && o.Epoch == e.Epoch {
-				return errors.New("boardtest: the same change twice")
-			}
+		fresh[c] = true
+	}
+	docs := slices.Clone(b.meta.Docs)
+	for _, e := range entries {
+		i := slices.IndexFunc(docs, func(d board.DocInfo) bool { return d.ID == e.Doc })
+		switch {
+		case (e.Kind == board.KindEpoch || e.Kind == board.KindPage) && len(e.Document) == 0:
+			return errors.New("boardtest: no document for what begins here")
+		case e.Kind == board.KindPage && i < 0:
+			docs = append(docs, board.DocInfo{ID: e.Doc, Epoch: e.Epoch, Seq: e.Seq})
+		case e.Kind == board.KindEpoch && i >= 0 && docs[i].Epoch <= e.Epoch:
+			docs[i].Epoch, docs[i].Seq = e.Epoch, e.Seq
+		case e.Kind == board.KindPage || e.Kind == board.KindEpoch:
+			return errors.New("boardtest: the document does not go on there")
 		}
 	}
+	b.meta.Docs = docs
+	maps.Copy(b.seen, fresh)
 	for _, e := range entries {
-		e.Bytes = slices.Clone(e.Bytes)
+		e.Bytes, e.Document = slices.Clone(e.Bytes), nil
 		e.At = e.At.Truncate(time.Millisecond).UTC()
 		b.entries = append(b.entries, e)
 	}
@@ -225,6 +251,30 @@ func (l *Log) Read(_ context.Context, id board.ID, after uint64, limit, maxBytes
 			}
 			size += len(e.Bytes)
 			out = append(out, e)
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (l *Log) ReadDoc(_ context.Context, id board.ID, doc board.DocID, epoch uint32, after uint64, limit, maxBytes int) (out []board.Entry, err error) {
+	if l.OnReadDoc != nil {
+		l.OnReadDoc()
+	}
+	err = l.step(ReadDoc, func() error {
+		b := l.boards[id]
+		if b == nil {
+			return board.ErrUnknown
+		}
+		size := 0
+		for _, e := range b.entries[min(after, uint64(len(b.entries))):] {
+			if len(out) == limit || size >= maxBytes {
+				break
+			}
+			if e.Doc == doc && e.Epoch == epoch {
+				size += len(e.Bytes)
+				out = append(out, e)
+			}
 		}
 		return nil
 	})

@@ -121,6 +121,101 @@ func TestLog(t *testing.T, open func(t *testing.T) (log board.Log, reopen func()
 		}
 		check(t, l, all)
 	})
+	t.Run("LG2 an epoch of a document is read by itself, and begins with its document, in the transaction of its entry", func(t *testing.T) {
+		l, reopen := open(t)
+		if err := l.Create(ctx, meta, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		const second = board.DocID("02page")
+		var all []board.Entry
+		add := func(doc board.DocID, epoch uint32, kind board.EntryKind, b []byte) board.Entry {
+			e := board.Entry{Seq: uint64(len(all)) + 1, Doc: doc, Epoch: epoch, Kind: kind, Hash: HashOf(append(make([]byte, 8), fmt.Sprint(len(all))...)), Person: ada, At: time.UnixMilli(1_700_000_000_000).UTC(), Bytes: b}
+			if kind == board.KindEpoch || kind == board.KindPage {
+				e.Document = []byte("save of " + fmt.Sprint(e.Seq))
+			}
+			all = append(all, e)
+			return e
+		}
+		docs := func(want ...board.DocInfo) {
+			t.Helper()
+			m, err := l.Open(ctx, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(want, m.Docs); d != "" || m.Seq != uint64(len(all)) {
+				t.Fatalf("seq %d of %d, docs (-want +got):\n%s", m.Seq, len(all), d)
+			}
+		}
+		// One append with everything: changes of two documents, a squash with its carry, a late change, another squash.
+		batch := []board.Entry{
+			add(doc, 0, board.KindChange, []byte("a")), add(second, 0, board.KindPage, nil), add(doc, 0, board.KindChange, []byte("b")),
+			add(doc, 1, board.KindEpoch, []byte("squash")), add(doc, 1, board.KindCarry, []byte("carry")), add(second, 0, board.KindChange, []byte("c")),
+		}
+		if err := appendWait(l, id, batch...); err != nil {
+			t.Fatal(err)
+		}
+		docs(board.DocInfo{ID: doc, Epoch: 1, Seq: 4}, board.DocInfo{ID: second, Seq: 2})
+		if err := appendWait(l, id, add(doc, 0, board.KindLate, []byte("late")), add(doc, 1, board.KindChange, []byte("d")), add(doc, 2, board.KindEpoch, []byte("squash"))); err != nil {
+			t.Fatal(err)
+		}
+		l = reopen()
+		docs(board.DocInfo{ID: doc, Epoch: 2, Seq: 9}, board.DocInfo{ID: second, Seq: 2})
+		for i := range all {
+			all[i].Document = nil
+			if len(all[i].Bytes) == 0 {
+				all[i].Bytes = nil
+			}
+		}
+		read := func(doc board.DocID, epoch uint32, after uint64, limit, size int) []uint64 {
+			t.Helper()
+			got, err := l.ReadDoc(ctx, id, doc, epoch, after, limit, size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var seqs []uint64
+			for _, e := range got {
+				if len(e.Bytes) == 0 {
+					e.Bytes = nil
+				}
+				if d := cmp.Diff(all[e.Seq-1], e); d != "" {
+					t.Fatalf("entry %d (-want +got):\n%s", e.Seq, d)
+				}
+				seqs = append(seqs, e.Seq)
+			}
+			return seqs
+		}
+		for _, c := range []struct {
+			got, want []uint64
+		}{
+			{read(doc, 0, 0, 100, 1<<20), []uint64{1, 3, 7}},
+			{read(doc, 1, 0, 100, 1<<20), []uint64{4, 5, 8}},
+			{read(doc, 2, 0, 100, 1<<20), []uint64{9}},
+			{read(doc, 3, 0, 100, 1<<20), nil},
+			{read(second, 0, 0, 100, 1<<20), []uint64{2, 6}},
+			{read(doc, 1, 4, 100, 1<<20), []uint64{5, 8}},
+			{read(doc, 1, 0, 2, 1<<20), []uint64{4, 5}},
+			{read(doc, 1, 0, 100, 1), []uint64{4}},
+			{read(doc, 1, 8, 100, 1<<20), nil},
+		} {
+			if d := cmp.Diff(c.want, c.got); d != "" {
+				t.Fatalf("(-want +got):\n%s", d)
+			}
+		}
+		if _, err := l.ReadDoc(ctx, "unknown", doc, 0, 0, 1, 1); !errors.Is(err, board.ErrUnknown) {
+			t.Fatalf("unknown board: got %v", err)
+		}
+		n := len(all)
+		for name, e := range map[string]board.Entry{
+			"a squash without document": {Doc: doc, Epoch: 3, Kind: board.KindEpoch}, "an epoch that is over": {Doc: doc, Epoch: 1, Kind: board.KindEpoch, Document: []byte("x")},
+			"an epoch of an unknown document": {Doc: "03page", Epoch: 3, Kind: board.KindEpoch, Document: []byte("x")}, "a page that is there": {Doc: second, Kind: board.KindPage, Document: []byte("x")},
+		} {
+			e.Seq, e.Hash, e.At = uint64(n)+1, board.Hash{7}, all[0].At
+			if err := appendWait(l, id, e); err == nil {
+				t.Fatalf("%s was taken", name)
+			}
+			docs(board.DocInfo{ID: doc, Epoch: 2, Seq: 9}, board.DocInfo{ID: second, Seq: 2})
+		}
+	})
 	t.Run("LG3 done runs once per append, in order, boards do not disturb each other", func(t *testing.T) {
 		l, _ := open(t)
 		const boards, each = 8, 25
