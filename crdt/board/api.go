@@ -77,6 +77,7 @@ type Meta struct {
 	Room string
 	Kind string // "whiteboard"
 	Log  string // random incarnation, new after every restore
+	Home string // the companion that has taken the board over; "": this Lectern is its home
 	Seq  uint64 // last committed
 	Docs []DocInfo
 }

@@ -63,6 +63,7 @@ type Board struct {
 	inFlight bool
 	began    time.Time
 	stopping bool
+	gone     *Error // stopping because another Lectern is the home now
 }
 
 func newBoard(h *Hub, m Meta, pages map[DocID]*page, actors map[ActorID]Person) *Board {

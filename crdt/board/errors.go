@@ -54,6 +54,9 @@ func (e *Error) Because(format string, args ...any) *Error {
 	return &Error{code: e.code, text: e.text, cause: fmt.Errorf(format, args...)}
 }
 
+// Saying answers the same refusal with another sentence for people.
+func (e *Error) Saying(text string) *Error { return &Error{code: e.code, text: text, cause: e.cause} }
+
 // Code answers the wire code of an error, "board_failed" where it has none of its own.
 func Code(err error) string {
 	var c interface{ Code() string }

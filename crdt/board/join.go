@@ -98,6 +98,9 @@ func forget(b *Board, reply <-chan joinReply) {
 func (m joinMsg) handle(b *Board) {
 	role, name := b.hub.cfg.Authority(b.room, m.Person)
 	switch {
+	case b.gone != nil:
+		m.reply <- joinReply{err: b.gone}
+		return
 	case b.stopping:
 		m.reply <- joinReply{err: ErrDraining}
 		return

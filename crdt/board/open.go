@@ -24,7 +24,7 @@ func (h *Hub) load(ctx context.Context, id ID, room, kind string) (*Board, error
 	defer cancel()
 	meta, err := h.cfg.Log.Open(ctx, id)
 	var saved Saved // otherwise the checkpointer tells
-	if errors.Is(err, ErrUnknown) {
+	if errors.Is(err, ErrUnknown) || err == nil && meta.Home != "" {
 		meta, saved, err = h.create(ctx, id, room, kind)
 	}
 	if err != nil {

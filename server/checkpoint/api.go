@@ -38,6 +38,7 @@ type State struct {
 var (
 	ErrNoState   = errors.New("checkpoint: no such state event")
 	ErrUntrusted = errors.New("checkpoint: state event must not be used")
+	ErrNoKey     = errors.New("checkpoint: state event cannot be read yet") // besides ErrUntrusted: its key has not come, or is lost
 )
 
 // ErrorKind classifies a failed request to the homeserver.
@@ -91,4 +92,59 @@ type Record struct {
 	Base     json.RawMessage // EncryptedFile of the base in use, null if none
 	BaseSeq  uint64
 	Manifest []byte // last manifest written
+}
+
+// Homes is where it is kept whose a board is. Implemented by server/store.
+type Homes interface {
+	// Home answers of a board that is not known: ours, in its first term.
+	Home(ctx context.Context, id board.ID) (Home, error)
+	// PutHome is durable on return; it also takes boards whose log is not here yet.
+	PutHome(ctx context.Context, id board.ID, room, kind string, h Home) error
+}
+
+// Home says whose a board is (SPEC HO).
+type Home struct {
+	Home    string    `json:"-"`                // the companion that has it; "": ours
+	Term    uint64    `json:"-"`                // from 1, one more at each take-over
+	Since   time.Time `json:"since,omitzero"`   // when Home last wrote; zero where it is ours
+	Taken   *Taken    `json:"taken,omitempty"`  // from whom Home, or we, took it over
+	Taking  *Taken    `json:"taking,omitempty"` // we are taking it over: not in the room yet, and Term is still the old one
+	Carried []Mark    `json:"carried,omitempty"`
+	Logs    []string  `json:"logs,omitempty"` // earlier incarnations of our log, which was restored
+	// Owed is as of what our log was taken over: what it has beyond that has not been taken in by Home yet. nil: nothing.
+	Owed *Taken `json:"owed,omitempty"`
+	// Left is how far our leftovers are in the room.
+	Left uint64 `json:"left,omitempty"`
+}
+
+// Mark is a place in a log of a home.
+type Mark struct {
+	Home string `json:"home"`
+	Log  string `json:"log"`
+	Seq  uint64 `json:"seq"`
+}
+
+// Taken says from whom and as of what a board was taken over.
+type Taken struct {
+	Mark
+	Docs []TakenDoc `json:"docs"`
+}
+
+// TakenDoc is a document as it was taken over.
+type TakenDoc struct {
+	Doc   board.DocID `json:"doc"`
+	Epoch uint32      `json:"epoch"`
+	Seq   uint64      `json:"seq"`
+}
+
+// Boards is what handing boards over needs of the boards that are open. Implemented by board.Hub.
+type Boards interface {
+	// Open opens a board that nobody may be on; for one that is not stored it asks Restore.
+	Open(ctx context.Context, id board.ID, room, kind string) error
+	// Leave ends a board's sessions with the reason and returns when nothing more is committed to its log.
+	Leave(ctx context.Context, id board.ID, why *board.Error) error
+	// Squash begins a document's next epoch now.
+	Squash(ctx context.Context, id board.ID, doc board.DocID) error
+	// Carry takes in changes that were made elsewhere for an epoch that is over here. Those that are in do nothing.
+	Carry(ctx context.Context, id board.ID, doc board.DocID, epoch uint32, changes []board.Imported) error
 }

@@ -32,8 +32,14 @@ type Config struct {
 	Log    board.Log
 	Merger Merger
 	// Saved hears how far the copy in the room is, or why it is not further (Hub.Saved). It is called from the goroutine that saved. May be nil.
-	Saved    func(board.ID, board.Saved)
-	Parallel int // boards saved at a time; default 2
+	Saved func(board.ID, board.Saved)
+	// Homes and Boards are needed where other companions are accepted: boards can then be handed over. Boards is asked after New has returned. Both may be nil.
+	Homes     Homes
+	Boards    func() Boards
+	Accepting bool // others are accepted: before a write it is looked whose the room's event is
+	// TakeoverAfter: a board whose home has written nothing for so long is taken over when it is opened; 0: never.
+	TakeoverAfter time.Duration
+	Parallel      int // boards saved at a time; default 2
 	// Observe hears of every attempt: "load", "snapshot", "write" or "restore", its time and the bytes it put into the room. May be nil.
 	Observe func(what string, took time.Duration, bytes int, err error)
 	Logger  *slog.Logger
@@ -49,6 +55,8 @@ type Checkpointer struct {
 	pending  map[board.ID]board.Changed
 	rewrites map[board.ID]board.Changed
 	rechecks map[string]bool
+
+	handover handover // has its own lock
 
 	// Immutable after New.
 	wake     chan struct{} // capacity 1
@@ -81,10 +89,12 @@ func New(c Config) *Checkpointer {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Checkpointer{
+	k := &Checkpointer{
 		config: c, log: c.Logger, pending: make(map[board.ID]board.Changed), rewrites: make(map[board.ID]board.Changed), rechecks: make(map[string]bool),
 		wake: make(chan struct{}, 1), flushes: make(chan *flush), results: make(chan result), finished: make(chan struct{}),
 	}
+	k.handover.init()
+	return k
 }
 
 // Changed implements board.Checkpoints. It never blocks.
@@ -154,6 +164,9 @@ func (c *Checkpointer) Run(ctx context.Context) error {
 	defer close(c.finished)
 	var jobs sync.WaitGroup
 	defer jobs.Wait()
+	if c.config.Homes != nil {
+		jobs.Go(func() { c.handOver(ctx) })
+	}
 	l := loop{c: c, states: make(map[board.ID]*state), jobs: &jobs}
 	l.dirty(ctx)
 

@@ -27,6 +27,9 @@ const (
 	maxDocument = 32 << 20
 	maxDocs     = 1_000
 	maxAuthors  = 20_000
+	maxTerm     = 1_000_000 // a board that changes its home every hour reaches it in a century
+	maxCarried  = 200
+	maxSeq      = 1<<53 - 1 // what JSON of Matrix holds
 )
 
 // manifest is the content of a board's state event (docs/SPEC.md CP1). No floats: events are canonical JSON.
@@ -34,7 +37,10 @@ type manifest struct {
 	V       int                        `json:"v"`
 	Board   board.ID                   `json:"board"`
 	Kind    string                     `json:"kind"`
-	Home    string                     `json:"home"` // Matrix id of the companion of the Lectern that numbers this board's changes
+	Home    string                     `json:"home"`              // Matrix id of the companion of the Lectern that numbers this board's changes
+	Term    uint64                     `json:"term"`              // from 1, one more at each take-over
+	Taken   *Taken                     `json:"taken,omitempty"`   // from whom, and as of what
+	Carried []Mark                     `json:"carried,omitempty"` // whose leftovers are in
 	Log     string                     `json:"log"`
 	Seq     uint64                     `json:"seq"` // every document has every change up to it
 	Docs    []manifestDoc              `json:"docs"`
@@ -104,8 +110,8 @@ func checkVersion(content []byte) error {
 
 var docName = regexp.MustCompile(`^(index|[0-9A-HJKMNP-TV-Z]{26}|[0-9a-hjkmnp-tv-z]{26})$`)
 
-// check looks at everything that can be judged without the documents. The home is the caller's.
-func (m *manifest) check(id board.ID, kind string) error {
+// check looks at everything that can be judged without the documents. Whether the home is ours is the caller's.
+func (m *manifest) check(id board.ID, kind, sender string) error {
 	switch {
 	case m.Board != id:
 		return fmt.Errorf("it is of board %q", m.Board)
@@ -113,6 +119,8 @@ func (m *manifest) check(id board.ID, kind string) error {
 		return fmt.Errorf("it is of kind %q, not %q", m.Kind, kind)
 	case m.Home == "" || m.Log == "" || m.Seq == 0:
 		return errors.New("home, log or seq is missing")
+	case m.Home != sender:
+		return fmt.Errorf("it names %.200q as the home, but was written by %.200q", m.Home, sender)
 	case len(m.Docs) == 0 || len(m.Docs) > maxDocs:
 		return fmt.Errorf("it has %d documents, 1 to %d are allowed", len(m.Docs), maxDocs)
 	case len(m.Authors) > maxAuthors:
@@ -128,18 +136,48 @@ func (m *manifest) check(id board.ID, kind string) error {
 			return fmt.Errorf("document %s has no content, no heads or too low a seq", d.Doc)
 		}
 	}
+	return m.checkTerm()
+}
+
+// checkTerm looks at what is said of earlier homes.
+func (m *manifest) checkTerm() error {
+	switch {
+	case m.Term < 1 || m.Term > maxTerm:
+		return fmt.Errorf("it has term %d, 1 to %d are allowed", m.Term, maxTerm)
+	case (m.Taken != nil) != (m.Term > 1):
+		return fmt.Errorf("it has term %d, which does not fit what it says of an earlier home", m.Term)
+	case m.Taken != nil && (m.Taken.Home == m.Home || !m.Taken.ok() || len(m.Taken.Docs) == 0 || len(m.Taken.Docs) > maxDocs):
+		return errors.New("what it was taken from is malformed")
+	case len(m.Carried) > maxCarried:
+		return fmt.Errorf("it has taken in %d leftovers, at most %d", len(m.Carried), maxCarried)
+	}
+	for _, c := range m.Carried {
+		if !c.ok() {
+			return errors.New("what it has taken in is malformed")
+		}
+	}
 	return nil
 }
 
-// actors reads authors.
-func (m *manifest) actors() (map[board.ActorID]board.Person, error) {
-	out := make(map[board.ActorID]board.Person, len(m.Authors))
-	for name, person := range m.Authors {
+// ok: a companion, a log's name, a number.
+func (m Mark) ok() bool {
+	return isPerson(m.Home) && m.Log != "" && len(m.Log) <= 64 && m.Seq <= maxSeq
+}
+
+// isPerson: a Matrix id of a length that Matrix allows.
+func isPerson(s string) bool {
+	return strings.HasPrefix(s, "@") && strings.Contains(s, ":") && len(s) <= 255
+}
+
+// readActors reads authors.
+func readActors(authors map[string]board.Person) (map[board.ActorID]board.Person, error) {
+	out := make(map[board.ActorID]board.Person, len(authors))
+	for name, person := range authors {
 		var a board.ActorID
 		if n, err := hex.Decode(a[:], []byte(name[:min(len(name), 2*len(a))])); err != nil || n != len(a) || len(name) != 2*len(a) {
 			return nil, fmt.Errorf("author %.40q is no actor", name)
 		}
-		if !strings.HasPrefix(string(person), "@") || !strings.Contains(string(person), ":") || len(person) > 255 {
+		if !isPerson(string(person)) {
 			return nil, fmt.Errorf("actor %s belongs to nobody", name)
 		}
 		out[a] = person

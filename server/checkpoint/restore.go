@@ -34,14 +34,17 @@ func (c *Checkpointer) Restore(ctx context.Context, room, kind string, id board.
 }
 
 func (c *Checkpointer) restore(ctx context.Context, room, kind string, id board.ID) (*board.Restored, error) {
-	st, err := c.config.Room.ReadState(ctx, room, stateType(kind), string(id))
+	h, err := c.home(ctx, id)
+	if err != nil {
+		return nil, board.ErrUnavailable.Because("%w", err)
+	}
+	m, st, err := c.readRoom(ctx, room, kind, id)
 	if errors.Is(err, ErrNoState) {
+		if !h.ours() {
+			return nil, elsewhere(h.Home, h.Since).Because("its home is %.200q, and the room has no copy any more", h.Home)
+		}
 		return nil, nil
 	}
-	if err != nil {
-		return nil, restoreError("read the state event", err)
-	}
-	m, err := c.readManifest(ctx, st.Content, kind, id)
 	if err != nil {
 		return nil, err
 	}
@@ -49,10 +52,13 @@ func (c *Checkpointer) restore(ctx context.Context, room, kind string, id board.
 	if err != nil && !isUnknown(err) {
 		return nil, board.ErrUnavailable.Because("what was saved before: %w", err)
 	}
-	if m.Seq < rec.Seq {
+	if m.Home == c.config.Home && m.Seq < rec.Seq {
 		return nil, board.ErrDamaged.Because("the room goes back to %d, %d was saved", m.Seq, rec.Seq)
 	}
-	actors, err := m.actors()
+	if err := c.mayRestore(ctx, room, kind, id, h, &m, st); err != nil {
+		return nil, err
+	}
+	actors, err := readActors(m.Authors)
 	if err != nil {
 		return nil, board.ErrDamaged.Because("manifest: %w", err)
 	}
@@ -69,34 +75,45 @@ func (c *Checkpointer) restore(ctx context.Context, room, kind string, id board.
 	return out, nil
 }
 
-// readManifest reads the event's content and, where it points to one, the file.
-func (c *Checkpointer) readManifest(ctx context.Context, content []byte, kind string, id board.ID) (m manifest, err error) {
-	if err := checkVersion(content); err != nil {
-		return m, board.ErrDamaged.Because("manifest: %w", err)
-	}
-	var probe struct{ File json.RawMessage }
-	if err := json.Unmarshal(content, &probe); err == nil && len(probe.File) > 0 {
-		var p pointer
-		if err := readStrict(content, &p); err != nil || p.Board != id {
-			return m, board.ErrDamaged.Because("pointer to the manifest: malformed or of another board")
-		}
-		if content, err = c.config.Room.Download(ctx, p.File, maxManifest); err != nil {
-			return m, restoreError("fetch the manifest", err)
-		}
-		if err := checkVersion(content); err != nil {
-			return m, board.ErrDamaged.Because("manifest: %w", err)
-		}
+// readManifest reads what the event says and looks at everything that can be judged without the documents.
+func (c *Checkpointer) readManifest(ctx context.Context, st State, kind string, id board.ID) (m manifest, err error) {
+	content, err := c.content(ctx, st.Content, id)
+	if err != nil {
+		return m, err
 	}
 	if err := readStrict(content, &m); err != nil {
 		return m, board.ErrDamaged.Because("manifest: %w", err)
 	}
-	if err := m.check(id, kind); err != nil {
+	if m.Term == 0 {
+		m.Term = 1 // written before boards had terms
+	}
+	if err := m.check(id, kind, st.Sender); err != nil {
 		return m, board.ErrDamaged.Because("manifest: %w", err)
 	}
-	if m.Home != c.config.Home {
-		return m, board.ErrElsewhere.Because("its home is %.200q", m.Home)
-	}
 	return m, nil
+}
+
+// content answers what the event says, or where it points to one, the file.
+func (c *Checkpointer) content(ctx context.Context, content []byte, id board.ID) ([]byte, error) {
+	if err := checkVersion(content); err != nil {
+		return nil, board.ErrDamaged.Because("%w", err)
+	}
+	var probe struct{ File json.RawMessage }
+	if err := json.Unmarshal(content, &probe); err != nil || len(probe.File) == 0 {
+		return content, nil
+	}
+	var p pointer
+	if err := readStrict(content, &p); err != nil || p.Board != id {
+		return nil, board.ErrDamaged.Because("pointer to the content: malformed or of another board")
+	}
+	content, err := c.config.Room.Download(ctx, p.File, maxManifest)
+	if err != nil {
+		return nil, restoreError("fetch the content", err)
+	}
+	if err := checkVersion(content); err != nil {
+		return nil, board.ErrDamaged.Because("%w", err)
+	}
+	return content, nil
 }
 
 // readDocument answers the changes of a document, which the merge worker has loaded, with the heads that the manifest names.
@@ -203,7 +220,7 @@ func hexHeads(heads []worker.Hash) []string {
 
 // restoreError tells what must not be used from what cannot be had now.
 func restoreError(doing string, err error) error {
-	if errors.Is(err, ErrUntrusted) {
+	if errors.Is(err, ErrUntrusted) && !errors.Is(err, ErrNoKey) {
 		return board.ErrDamaged.Because("%s: %w", doing, err)
 	}
 	return board.ErrUnavailable.Because("%s: %w", doing, err)

@@ -193,6 +193,12 @@ func TestRestore(t *testing.T) {
 	damaged("an unknown field", small, func(_ *room, m, _ map[string]any) { m["more"] = 1 })
 	damaged("another board", small, func(_ *room, m, _ map[string]any) { m["board"] = "bbbbbbbbbbbbbbbbbbbbbbbbbb" })
 	damaged("another kind", small, func(_ *room, m, _ map[string]any) { m["kind"] = "poll" })
+	damaged("a home that did not write it", small, func(_ *room, m, _ map[string]any) { m["home"] = "@lectern:other.example" })
+	damaged("an absurd term", small, func(_ *room, m, _ map[string]any) { m["term"] = 1 << 40 })
+	damaged("a second term of nobody's", small, func(_ *room, m, _ map[string]any) { m["term"] = 2 })
+	damaged("taken from itself", small, func(_ *room, m, _ map[string]any) {
+		m["term"], m["taken"] = 2, map[string]any{"home": testHome, "log": "log0", "seq": 1, "docs": []any{map[string]any{"doc": testDoc, "epoch": 0, "seq": 1}}}
+	})
 	damaged("no documents", small, func(_ *room, m, _ map[string]any) { m["docs"] = []any{} })
 	damaged("a document twice", small, func(_ *room, m, d map[string]any) { m["docs"] = []any{d, d} })
 	damaged("a document with a foreign name", small, func(_ *room, _, d map[string]any) { d["doc"] = "../../etc" })
@@ -263,10 +269,10 @@ func TestRestore(t *testing.T) {
 	t.Run("CP7 refused when another Lectern is its home, which is named", func(t *testing.T) {
 		r := newRoom()
 		m := manifestOf(t, small)
-		m["home"] = "https://other.example.org"
+		m["home"], r.writer = "@lectern:other.example", "@lectern:other.example"
 		r.state, _ = json.Marshal(m)
 		_, err := restorer(t, r).Restore(t.Context(), testRoom, testKind, testBoard)
-		if !errors.Is(err, board.ErrElsewhere) || !strings.Contains(err.Error(), "https://other.example.org") {
+		if !errors.Is(err, board.ErrElsewhere) || !strings.Contains(err.Error(), "@lectern:other.example") {
 			t.Fatalf("got %v", err)
 		}
 	})

@@ -2,6 +2,7 @@ package checkpoint_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -39,7 +40,7 @@ const (
 	testBoard = board.ID("aaaaaaaaaaaaaaaaaaaaaaaaaa")
 	testRoom  = "!room:example.org"
 	testKind  = "whiteboard"
-	testHome  = "https://lectern.example.org"
+	testHome  = "@lectern:example.org"
 	testDoc   = board.DocID("01jd0000000000000000000000")
 	testType  = "com.educationpub.whiteboard.content"
 )
@@ -196,6 +197,7 @@ type room struct {
 	writes []time.Time
 	bytes  int
 	tries  int
+	writer string                      // "": this Lectern's companion
 	fail   func(endpoint string) error // "write", "upload", "read", "download"; may be nil
 }
 
@@ -239,7 +241,7 @@ func (r *room) ReadState(_ context.Context, _, typ, key string) (checkpoint.Stat
 	if r.state == nil || typ != testType || key != string(testBoard) {
 		return checkpoint.State{}, checkpoint.ErrNoState
 	}
-	return checkpoint.State{EventID: "$event", Sender: r.UserID(), Content: r.state, At: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)}, nil
+	return checkpoint.State{EventID: "$event", Sender: cmp.Or(r.writer, r.UserID()), Content: r.state, At: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)}, nil
 }
 
 func (r *room) Upload(_ context.Context, data []byte) (json.RawMessage, error) {

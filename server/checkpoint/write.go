@@ -132,6 +132,18 @@ func (c *Checkpointer) write(ctx context.Context, r *result) error {
 		c.log.Warn("an event with the id of another room's board is left alone", "board", j.id, "room", j.room)
 		return nil
 	}
+	h, _, err := c.settle(ctx, j.room, j.board, j.id)
+	if err != nil {
+		return err
+	}
+	if !h.ours() { // nothing is written to the room any more, but what is owed
+		r.seq, r.saved, r.snapshot = meta.Seq, meta.Seq, meta.Seq
+		c.Written(j.room, stateType(j.board), string(j.id))
+		return nil
+	}
+	if err := c.squash(ctx, j.id, h, meta.Docs); err != nil {
+		return err
+	}
 	docs, stuck := c.snapshots(ctx, r)
 	if stuck != nil && docs == nil {
 		return stuck
@@ -143,7 +155,7 @@ func (c *Checkpointer) write(ctx context.Context, r *result) error {
 	if err != nil {
 		return fmt.Errorf("read what was saved before: %w", err)
 	}
-	m := manifest{V: version, Board: j.id, Kind: meta.Kind, Home: c.config.Home, Log: meta.Log, Seq: r.snapshot, Files: map[string]json.RawMessage{}}
+	m := manifest{V: version, Board: j.id, Kind: meta.Kind, Home: c.config.Home, Term: h.claim(), Taken: h.from(), Carried: h.Carried, Log: meta.Log, Seq: r.snapshot, Files: map[string]json.RawMessage{}}
 	if m.Authors, err = c.authors(ctx, j.id, rec, docs); err != nil {
 		return err
 	}
@@ -179,6 +191,9 @@ func (c *Checkpointer) write(ctx context.Context, r *result) error {
 	r.saved = m.Seq
 	if err := c.config.Store.PutCheckpoint(ctx, j.id, next); err != nil {
 		return fmt.Errorf("remember what was saved: %w", err)
+	}
+	if err := c.taken(ctx, j, m.Term); err != nil {
+		return err
 	}
 	if stuck == nil {
 		c.config.Saved(j.id, board.Saved{Seq: m.Seq, At: next.At})
@@ -233,6 +248,10 @@ func (c *Checkpointer) upload(ctx context.Context, r *result, data []byte) (json
 
 // send writes the manifest: into the event, or where it is too big for that, into a file.
 func (c *Checkpointer) send(ctx context.Context, r *result, whole []byte) (string, error) {
+	return c.sendAs(ctx, r, stateType(r.job.board), string(r.job.id), whole)
+}
+
+func (c *Checkpointer) sendAs(ctx context.Context, r *result, typ, key string, whole []byte) (string, error) {
 	for inline := len(whole) <= maxContent; ; inline = false {
 		content := whole
 		if !inline {
@@ -244,7 +263,7 @@ func (c *Checkpointer) send(ctx context.Context, r *result, whole []byte) (strin
 				return "", fmt.Errorf("encode the pointer: %w", err)
 			}
 		}
-		event, err := c.config.Room.WriteState(ctx, r.job.room, stateType(r.job.board), string(r.job.id), content)
+		event, err := c.config.Room.WriteState(ctx, r.job.room, typ, key, content)
 		if refusal, ok := errors.AsType[*RoomError](err); ok && refusal.Kind == TooLarge && inline {
 			continue // this homeserver takes less
 		}

@@ -33,6 +33,10 @@ type Config struct {
 	// SchoolRanges are address ranges of schools (many people behind one address): failures from there are slowed down ten times later.
 	SchoolRanges []string `yaml:"school_ranges"`
 
+	// TakeoverAfter: a board of an accepted companion that has written nothing for so long, "72h", is taken over when somebody opens it here. A board on which
+	// nobody has drawn looks the same as one whose home is gone, so better leave it to a moderator. Default 0: never by itself.
+	TakeoverAfter Duration `yaml:"takeover_after"`
+
 	Matrix  Matrix  `yaml:"matrix"`
 	OpenID  OpenID  `yaml:"openid"`
 	RTC     RTC     `yaml:"rtc"`
@@ -54,6 +58,9 @@ type Matrix struct {
 	RecoveryKeyFile string `yaml:"recovery_key_file"`
 	// AllowInviters says who may invite the companion: globs over Matrix ids, "@*:school.example". Default: everybody of the companion's own server.
 	AllowInviters []string `yaml:"allow_inviters"`
+	// AcceptCompanions are the Matrix ids of other instances' companions that are believed, "@lectern:other.example". Two Lecterns that name each other can take
+	// boards over from each other. Whoever is named here can replace every board in the rooms you share. Default: none.
+	AcceptCompanions []string `yaml:"accept_companions"`
 }
 
 // OpenID limits whose identity is accepted and how other homeservers are asked.
@@ -211,6 +218,14 @@ func (c *Config) Validate() error {
 		bad("matrix.homeserver, matrix.user_id and matrix.password_file are needed: Lectern joins rooms as an ordinary account")
 	} else if !strings.HasPrefix(c.Matrix.UserID, "@") || !strings.Contains(c.Matrix.UserID, ":") {
 		bad("matrix.user_id: %q is not a Matrix id such as @lectern:school.example", c.Matrix.UserID)
+	}
+	for _, id := range c.Matrix.AcceptCompanions {
+		if local, server, ok := strings.Cut(id, ":"); !ok || len(local) < 2 || local[0] != '@' || server == "" || strings.ContainsAny(id, " *?") || len(id) > 255 || id == c.Matrix.UserID {
+			bad("matrix.accept_companions: %q is not the Matrix id of another companion, such as @lectern:other.example", id)
+		}
+	}
+	if c.TakeoverAfter != 0 && c.TakeoverAfter < Duration(time.Hour) {
+		bad("takeover_after: less than 1h would take boards away from a home that is only restarting")
 	}
 	for name, list := range map[string][]string{"trusted_proxies": c.TrustedProxies, "school_ranges": c.SchoolRanges, "openid.allow_cidrs": c.OpenID.AllowCIDRs} {
 		for _, s := range list {

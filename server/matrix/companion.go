@@ -56,6 +56,8 @@ type Config struct {
 	OnRoom func(room string)
 	// OnOverwritten: a content event of ours was redacted or written by somebody who is not accepted.
 	OnOverwritten func(room, typ, key string)
+	// OnWritten: another companion that is accepted has written an event of these types, or had when this one started.
+	OnWritten func(room, typ, key string)
 	// OnNeedsRewrite: somebody new cannot read a content event and its saved key is gone; only writing it again helps.
 	OnNeedsRewrite func(room, typ, key string)
 

@@ -89,6 +89,7 @@ type testCompanion struct {
 	rooms   []string
 	lost    []string
 	rewrite []string
+	written []string
 }
 
 func newAccount(t *testing.T) Config {
@@ -110,6 +111,7 @@ func startCompanion(t *testing.T, cfg Config) *testCompanion {
 	add := func(l *[]string, s string) { tc.mu.Lock(); *l = append(*l, s); tc.mu.Unlock() }
 	cfg.OnRoom = func(r string) { add(&tc.rooms, r) }
 	cfg.OnOverwritten = func(r, typ, key string) { add(&tc.lost, r+" "+typ+" "+key) }
+	cfg.OnWritten = func(r, typ, key string) { add(&tc.written, r+" "+typ+" "+key) }
 	cfg.OnNeedsRewrite = func(r, typ, key string) { add(&tc.rewrite, r+" "+typ+" "+key) }
 	if testing.Verbose() {
 		cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))

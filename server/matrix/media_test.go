@@ -105,4 +105,22 @@ func TestAcceptedCompanion(t *testing.T) {
 		})
 		wantUntrusted(t, third, room, "somebody else")
 	})
+	t.Run("MX26 what an accepted companion writes is reported, to those who accept it", func(t *testing.T) {
+		const typ = "com.educationpub.whiteboard.leftovers"
+		key := testBoard + ".log1"
+		if _, err := first.WriteState(t.Context(), room, typ, key, json.RawMessage(`{"n":2}`)); err != nil {
+			t.Fatal(err)
+		}
+		for _, what := range []string{boardType + " " + testBoard, typ + " " + key} {
+			await(t, "OnWritten", 5e9, func() bool { return second.saw(&second.written, room+" "+what) })
+			await(t, "OnOverwritten", 5e9, func() bool { return third.saw(&third.lost, room+" "+what) })
+		}
+		if first.saw(&first.written, room+" "+typ+" "+key) || third.saw(&third.written, room+" "+typ+" "+key) {
+			t.Error("reported to its author, or to somebody who does not accept it")
+		}
+		await(t, "readable", 5e9, func() bool {
+			s, err := second.ReadState(t.Context(), room, typ, key)
+			return err == nil && string(s.Content) == `{"n":2}`
+		})
+	})
 }

@@ -44,7 +44,7 @@ type member struct {
 
 type stateID struct{ typ, key string }
 
-// content is a content event of a widget ("com.educationpub.whiteboard.content"), clear or as it lies encrypted.
+// content is an event that companions write ("com.educationpub.whiteboard.content", "….leftovers"), clear or as it lies encrypted.
 type content struct {
 	event, sender, session string
 	encrypted              bool
@@ -75,7 +75,7 @@ func newRoom() *room {
 var (
 	boardID     = regexp.MustCompile(`^[a-z2-7]{26}$`)
 	widgetKind  = regexp.MustCompile(`^[a-z]{1,32}$`)
-	contentType = regexp.MustCompile(`^com\.educationpub\.[a-z]{1,32}\.content$`)
+	contentType = regexp.MustCompile(`^com\.educationpub\.[a-z]{1,32}\.(content|leftovers)$`)
 )
 
 // --- questions ---
@@ -200,11 +200,13 @@ type effect struct {
 	encrypted bool // the room is encrypted from now on
 	gone      bool // the companion is no longer in the room
 	lost      []stateID
+	written   []stateID // by other companions that are accepted
 }
 
 func (e *effect) add(o effect) {
 	e.room, e.people, e.encrypted, e.gone = e.room || o.room, e.people || o.people, e.encrypted || o.encrypted, e.gone || o.gone
 	e.lost = append(e.lost, o.lost...)
+	e.written = append(e.written, o.written...)
 }
 
 func (v *view) apply(name string, r *room, e *stateEvent, accept map[string]bool) (eff effect) {
@@ -219,13 +221,13 @@ func (v *view) apply(name string, r *room, e *stateEvent, accept map[string]bool
 		return v.applyMember(r, e)
 	case "m.room.encrypted":
 		if typ, key, ok := strings.Cut(*e.Key, ":"); ok && contentType.MatchString(typ) {
-			return r.applyContent(stateID{typ, key}, e, true, v.sticky[name], accept)
+			return v.applyContent(name, r, stateID{typ, key}, e, true, accept)
 		}
 	case "im.vector.modular.widgets", "m.widget":
 		return v.applyWidget(r, e)
 	default:
 		if contentType.MatchString(e.Type) {
-			return r.applyContent(stateID{e.Type, *e.Key}, e, false, v.sticky[name], accept)
+			return v.applyContent(name, r, stateID{e.Type, *e.Key}, e, false, accept)
 		}
 		if *e.Key == "" {
 			return v.applySingle(name, r, e)
@@ -315,8 +317,8 @@ func (v *view) parseWidget(id string, content json.RawMessage) (identity.Widget,
 
 // applyContent notes who wrote a content event. In an encrypted room clear events do not count, in a plain room encrypted ones do not: neither
 // shadows the other.
-func (r *room) applyContent(id stateID, e *stateEvent, encrypted, roomEncrypted bool, accept map[string]bool) effect {
-	if encrypted != roomEncrypted {
+func (v *view) applyContent(name string, r *room, id stateID, e *stateEvent, encrypted bool, accept map[string]bool) effect {
+	if encrypted != v.sticky[name] {
 		return effect{}
 	}
 	var c struct {
@@ -331,6 +333,9 @@ func (r *room) applyContent(id stateID, e *stateEvent, encrypted, roomEncrypted 
 	}
 	if !accept[e.Sender] || e.Unsigned.Redacted != nil {
 		return effect{lost: []stateID{id}}
+	}
+	if e.Sender != v.me {
+		return effect{people: true, written: []stateID{id}}
 	}
 	return effect{people: true}
 }

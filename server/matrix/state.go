@@ -216,6 +216,8 @@ func (c *Companion) decryptState(ctx context.Context, e *event.Event, typ, key s
 		d, err = c.machine.DecryptMegolmEvent(ctx, e)
 	}
 	switch {
+	case errors.Is(err, crypto.ErrNoSessionFound) && e.Sender != c.user:
+		return none, fmt.Errorf("%w: %w", checkpoint.ErrNoKey, untrusted("the key of another companion's event is not here"))
 	case errors.Is(err, crypto.ErrNoSessionFound):
 		return none, untrusted("its key is not here (was companion.db lost, and the recovery key?)")
 	case err != nil:

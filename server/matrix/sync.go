@@ -54,6 +54,7 @@ func filter(limit int) string {
 		"im.vector.modular.widgets", "m.widget",
 		// Dendrite on SQLite knows no wildcards here.
 		"com.educationpub.whiteboard.content", "com.educationpub.notes.content", "com.educationpub.poll.content",
+		"com.educationpub.whiteboard.leftovers", "com.educationpub.notes.leftovers", "com.educationpub.poll.leftovers",
 	}
 	none := map[string]any{"not_types": []string{"*"}}
 	b, _ := json.Marshal(map[string]any{
@@ -198,6 +199,13 @@ func (c *Companion) handle(ctx context.Context, resp *syncResponse) {
 			c.log.Warn("a content event was overwritten or redacted", "room", name, "type", id.typ)
 			if c.cfg.OnOverwritten != nil {
 				c.cfg.OnOverwritten(name, id.typ, id.key)
+			}
+		}
+	}
+	if c.cfg.OnWritten != nil {
+		for name, eff := range effects {
+			for _, id := range eff.written {
+				c.cfg.OnWritten(name, id.typ, id.key)
 			}
 		}
 	}

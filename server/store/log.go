@@ -18,8 +18,8 @@ func (s *Store) Open(ctx context.Context, id board.ID) (board.Meta, error) {
 		return board.Meta{}, err
 	}
 	m := board.Meta{ID: id}
-	err := s.read.QueryRowContext(ctx, `SELECT room, kind, log, (SELECT coalesce(max(seq), 0) FROM entries WHERE board = boards.id) FROM boards WHERE id = ? AND log <> ''`, id).
-		Scan(&m.Room, &m.Kind, &m.Log, &m.Seq)
+	err := s.read.QueryRowContext(ctx, `SELECT room, kind, log, home, (SELECT coalesce(max(seq), 0) FROM entries WHERE board = boards.id) FROM boards WHERE id = ? AND log <> ''`, id).
+		Scan(&m.Room, &m.Kind, &m.Log, &m.Home, &m.Seq)
 	if errors.Is(err, sql.ErrNoRows) {
 		return board.Meta{}, board.ErrUnknown
 	}
@@ -59,18 +59,22 @@ func (s *Store) Create(ctx context.Context, m board.Meta, entries []board.Entry,
 	}
 	sealed := sealAll(k, m.ID, entries)
 	err := s.write.do(ctx, func(t *tx) error {
-		var room, log string
-		switch err := t.row(`SELECT room, log FROM boards WHERE id = ?`, m.ID).Scan(&room, &log); {
+		var room, log, home string
+		switch err := t.row(`SELECT room, log, home FROM boards WHERE id = ?`, m.ID).Scan(&room, &log, &home); {
 		case errors.Is(err, sql.ErrNoRows):
 		case err != nil:
 			return err
-		case log != "":
-			return board.ErrExists
 		case room != m.Room:
 			return board.ErrElsewhere
+		case log != "" && home == "":
+			return board.ErrExists
+		case log != "":
+			if err := t.replace(m.ID); err != nil {
+				return err
+			}
 		}
 		if _, err := t.exec(`INSERT INTO boards (id, room, kind, log, key_id) VALUES (?,?,?,?,?)
-			ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, log = excluded.log, key_id = excluded.key_id`, m.ID, m.Room, m.Kind, m.Log, k.keyID); err != nil {
+			ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, log = excluded.log, key_id = excluded.key_id, home = ''`, m.ID, m.Room, m.Kind, m.Log, k.keyID); err != nil {
 			return err
 		}
 		if wrapped != nil {
@@ -83,10 +87,8 @@ func (s *Store) Create(ctx context.Context, m board.Meta, entries []board.Entry,
 				return err
 			}
 		}
-		for a, p := range actors {
-			if _, err := t.exec(`INSERT INTO actors (board, actor, person) VALUES (?,?,?)`, m.ID, a[:], p); err != nil {
-				return err
-			}
+		if err := t.adopt(m.ID, actors); err != nil {
+			return err
 		}
 		return t.append(m.ID, entries, sealed, k.keyID)
 	})

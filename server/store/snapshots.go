@@ -163,7 +163,7 @@ func recordAAD(id board.ID, r *checkpoint.Record) []byte {
 func (s *Store) Dirty(ctx context.Context) ([]board.Changed, error) {
 	rows, err := s.read.QueryContext(ctx, `SELECT b.id, b.room, b.kind, e.seq, e.ts FROM boards b
 		JOIN entries e ON e.board = b.id AND e.seq = (SELECT max(seq) FROM entries WHERE board = b.id)
-		LEFT JOIN checkpoints c ON c.board = b.id WHERE b.log <> '' AND e.seq > coalesce(c.seq, 0)`)
+		LEFT JOIN checkpoints c ON c.board = b.id WHERE b.log <> '' AND b.home = '' AND e.seq > coalesce(c.seq, 0)`)
 	if err != nil {
 		return nil, fmt.Errorf("list unsaved boards: %w", err)
 	}
