@@ -127,15 +127,20 @@ func (b *Board) run() {
 			b.arm()
 		case <-stop:
 			stop = nil
-			b.stopping = true
-			if b.squash != nil {
-				b.squash.cancel()
-			}
+			b.stop()
 			b.byeAll(ByeEvent{Close: 1001, Code: ErrDraining.code, Message: ErrDraining.text, Retry: time.Second})
 		}
 		if b.stopping && !b.inFlight {
 			return
 		}
+	}
+}
+
+// stop takes nothing more; run returns once what is on its way to the disk is there.
+func (b *Board) stop() {
+	b.stopping = true
+	if b.squash != nil {
+		b.squash.cancel()
 	}
 }
 

@@ -10,13 +10,6 @@ import (
 	"github.com/educationpub/lectern/crdt/change"
 )
 
-// Imported is a change that reaches the board from outside a session: somebody's work that another instance has committed.
-type Imported struct {
-	Actor  ActorID
-	Person Person
-	Bytes  []byte
-}
-
 type carryMsg struct {
 	doc   DocID
 	epoch uint32
@@ -29,7 +22,7 @@ type imported struct {
 	c *change.Change
 }
 
-// Carry takes changes in that were made for an epoch of a document, in causal order, and carries their effect over where that epoch is over. Nobody's role
+// Carry takes changes in that were made for an epoch of a document, another server's too, in causal order, and carries their effect over where that epoch is over. Nobody's role
 // is asked. What is in already is passed over. It returns when all others are durable; the error names those that are refused.
 func (h *Hub) Carry(ctx context.Context, id ID, doc DocID, epoch uint32, changes []Imported) error {
 	var refused []error
@@ -38,8 +31,8 @@ func (h *Hub) Carry(ctx context.Context, id ID, doc DocID, epoch uint32, changes
 		v.Bytes = bytes.Clone(v.Bytes)
 		c := &change.Change{}
 		err := c.Parse(v.Bytes, nil)
-		if err == nil && !bytes.Equal(c.Author(), v.Actor[:]) || v.Actor.ofServer() || v.Person == "" {
-			err = errors.Join(err, errImportActor)
+		if err == nil && (!bytes.Equal(c.Author(), v.Actor[:]) || v.Person == "") {
+			err = errImportActor
 		}
 		if err != nil {
 			refused = append(refused, fmt.Errorf("change %d: %w", i, err))
@@ -70,8 +63,8 @@ func (h *Hub) issue(ctx context.Context, id ID, list []imported) error {
 		return refusal(err, "actors of board %s: %w", id, err)
 	}
 	for _, v := range list {
-		if known[v.Actor] != "" {
-			continue // of somebody else: the actor says so
+		if v.Actor.ofServer() || known[v.Actor] != "" {
+			continue // that it is not somebody else's is seen below
 		}
 		if err := h.cfg.Log.IssueActor(ctx, id, v.Actor, v.Person); err != nil {
 			return refusal(err, "actors of board %s: %w", id, err)
@@ -109,6 +102,7 @@ func (b *Board) bringIn(p *page, m carryMsg) {
 
 func (b *Board) bringInOne(p *page, epoch uint32, v imported) error {
 	switch whose := b.actors[v.Actor]; {
+	case v.Actor.ofServer(): // another server's: nobody here writes under it
 	case whose == "":
 		b.actors[v.Actor] = v.Person
 	case whose != v.Person:

@@ -126,7 +126,7 @@ func (m joinMsg) handle(b *Board) {
 	actor := m.issued
 	if actor != (ActorID{}) {
 		b.actors[actor] = m.Person
-	} else if actor = m.Actor; actor == (ActorID{}) || b.actors[actor] != m.Person || b.dead[actor] {
+	} else if actor = m.Actor; actor.ofServer() || b.actors[actor] != m.Person || b.dead[actor] {
 		m.reply <- joinReply{noActor: true}
 		return
 	}

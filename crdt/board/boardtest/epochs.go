@@ -44,7 +44,7 @@ func Epochs(entries []board.Entry) (map[board.DocID][]Epoch, error) {
 		if e.Kind == board.KindPage {
 			continue
 		}
-		if server := e.Kind == board.KindEpoch || e.Kind == board.KindCarry; server != (e.Actor[0] == 0) {
+		if server := e.Kind == board.KindEpoch || e.Kind == board.KindCarry; server && e.Actor[0] != 0 || e.Kind == board.KindChange && e.Actor[0] == 0 {
 			return nil, fmt.Errorf("entry %d: kind %d by actor %x", e.Seq, e.Kind, e.Actor)
 		} else if server {
 			if err := apply(x.Carried, e); err != nil {
