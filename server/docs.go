@@ -1,68 +1,126 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 
 	"github.com/go-chi/chi/v5"
 
 	"github.com/educationpub/lectern/crdt/board"
+	"github.com/educationpub/lectern/server/checkpoint"
+	"github.com/educationpub/lectern/server/identity"
 )
 
 // document answers the newest merged document (docs/protocol.md §1.3); 204 while it is still the genesis.
 func (s *Server) document(w http.ResponseWriter, r *http.Request) error {
-	st := sessionOf(r)
-	id, doc := board.ID(chi.URLParam(r, "board")), board.DocID(chi.URLParam(r, "doc"))
-	if id != st.Board {
-		return errUnknownBoard
-	}
-	meta, err := s.cfg.Boards.Open(r.Context(), id)
+	snap, err := s.snapshot(w, r, false)
 	if err != nil {
-		return fmt.Errorf("open board for a document: %w", err)
+		return err
 	}
-	if !hasDoc(meta, doc) {
-		return errUnknownBoard
-	}
-	snap, err := s.cfg.Snapshots.Snapshot(r.Context(), id, doc)
-	if err != nil {
-		return fmt.Errorf("read snapshot: %w", err)
-	}
-	h := w.Header()
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Lectern-Log", meta.Log)
-	h.Set("X-Lectern-Seq", fmt.Sprint(snap.Seq))
-	h.Set("X-Lectern-Epoch", fmt.Sprint(snap.Epoch))
 	if len(snap.Document) == 0 {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	h.Set("Content-Type", "application/octet-stream")
-	h.Set("Content-Length", fmt.Sprint(len(snap.Document)))
-	_, _ = w.Write(snap.Document)
-	return nil
+	return send(w, r, "application/octet-stream", snap.Document)
 }
 
-// scene answers the page index's reading of a document.
+// scene answers what a document shows: the newest snapshot's scene, ready made; with `after` what has changed since an entry, with `live` the
+// page at this moment, deleted elements too.
 func (s *Server) scene(w http.ResponseWriter, r *http.Request) error {
-	st := sessionOf(r)
-	if board.ID(chi.URLParam(r, "board")) != st.Board {
-		return errUnknownBoard
+	if q := r.URL.Query(); q.Has("after") || q.Has("live") {
+		return s.sceneNow(w, r, q.Get("after"), q.Has("after"))
 	}
-	v, err := s.cfg.Scene(r.Context(), st, board.DocID(chi.URLParam(r, "doc")))
+	snap, err := s.snapshot(w, r, true)
 	if err != nil {
 		return err
+	}
+	body := snap.Scene
+	w.Header().Set("Vary", "Accept-Encoding")
+	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		w.Header().Set("Content-Encoding", "gzip")
+	} else if body, err = checkpoint.PlainScene(body); err != nil {
+		return err
+	}
+	return send(w, r, "application/json; charset=utf-8", body)
+}
+
+func (s *Server) sceneNow(w http.ResponseWriter, r *http.Request, text string, since bool) error {
+	st, doc, err := asked(r)
+	if err != nil {
+		return err
+	}
+	var after *uint64
+	if since {
+		n, err := strconv.ParseUint(text, 10, 63)
+		if err != nil {
+			return refuse(http.StatusBadRequest, "bad_after", "The parameter after must be a number of an entry.")
+		}
+		after = &n
+	}
+	v, err := s.cfg.Scene(r.Context(), st, doc, after)
+	if err != nil {
+		return boardError(err)
 	}
 	writeJSON(w, http.StatusOK, v)
 	return nil
 }
 
+// snapshot finds what is asked for and says which one it is.
+func (s *Server) snapshot(w http.ResponseWriter, r *http.Request, scene bool) (checkpoint.Ready, error) {
+	st, doc, err := asked(r)
+	if err != nil {
+		return checkpoint.Ready{}, err
+	}
+	snap, err := s.cfg.Snapshots.Ready(r.Context(), st.Board, doc, scene)
+	if err != nil {
+		return snap, boardError(err)
+	}
+	h := w.Header()
+	h.Set("X-Lectern-Log", snap.Log)
+	h.Set("X-Lectern-Seq", fmt.Sprint(snap.Upto))
+	h.Set("X-Lectern-Epoch", fmt.Sprint(snap.Epoch))
+	h.Set("ETag", snap.Tag())
+	return snap, nil
+}
+
+// asked names the document of a request; the session is for one board.
+func asked(r *http.Request) (identity.StoredSession, board.DocID, error) {
+	st := sessionOf(r)
+	if board.ID(chi.URLParam(r, "board")) != st.Board {
+		return st, "", errUnknownBoard
+	}
+	return st, board.DocID(chi.URLParam(r, "doc")), nil
+}
+
+// send copies bytes that are ready. no-store: nothing of a board stays in a cache; the tag spares who holds the same bytes already.
+func send(w http.ResponseWriter, r *http.Request, kind string, body []byte) error {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	if r.Header.Get("If-None-Match") == h.Get("ETag") {
+		h.Del("Content-Encoding")
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	h.Set("Content-Type", kind)
+	h.Set("Content-Length", fmt.Sprint(len(body)))
+	_, _ = w.Write(body) // the client is gone if this fails
+	return nil
+}
+
 var errUnknownBoard = refuse(http.StatusNotFound, "unknown_board", "This session belongs to another board.")
 
-func hasDoc(m board.Meta, doc board.DocID) bool {
-	for _, d := range m.Docs {
-		if d.ID == doc {
-			return true
-		}
+// boardError keeps the code and the sentence of a board's own refusal.
+func boardError(err error) error {
+	e, ok := errors.AsType[*board.Error](err)
+	if !ok {
+		return err
 	}
-	return false
+	status := http.StatusServiceUnavailable
+	if errors.Is(e, board.ErrUnknown) || errors.Is(e, board.ErrUnknownDoc) {
+		status = http.StatusNotFound
+	}
+	return &identity.Error{Status: status, Code: e.Code(), Message: e.Public(), Cause: err}
 }

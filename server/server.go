@@ -38,9 +38,10 @@ type Config struct {
 		Open(ctx context.Context, id board.ID) (board.Meta, error)
 	}
 	Snapshots interface {
-		Snapshot(ctx context.Context, id board.ID, doc board.DocID) (checkpoint.Snapshot, error)
+		Ready(ctx context.Context, id board.ID, doc board.DocID, scene bool) (checkpoint.Ready, error)
 	}
-	Scene   func(ctx context.Context, st identity.StoredSession, doc board.DocID) (any, error)
+	// Scene answers what a page shows at this moment: all of it, or what has changed after an entry.
+	Scene   func(ctx context.Context, st identity.StoredSession, doc board.DocID, after *uint64) (any, error)
 	Connect http.Handler // /v1/connect
 	// Ready names what keeps the server from serving, nil when all is well.
 	Ready    func() error

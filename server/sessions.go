@@ -2,9 +2,11 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 
+	"github.com/educationpub/lectern/crdt/board"
 	"github.com/educationpub/lectern/server/identity"
 )
 
@@ -29,11 +31,19 @@ type loginAnswer struct {
 	Board     boardAnswer `json:"board"`
 	Companion string      `json:"companion"`
 	Encrypted bool        `json:"encrypted"`
+	Docs      []docAnswer `json:"docs"`
 }
 
 type boardAnswer struct {
 	ID   string `json:"id"`
 	Kind string `json:"kind"`
+}
+
+// docAnswer is a document that can be fetched already, before the connection is there.
+type docAnswer struct {
+	Doc   string `json:"doc"`
+	Epoch uint32 `json:"epoch"`
+	Seq   uint64 `json:"seq"`
 }
 
 func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
@@ -49,10 +59,18 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	s.metrics.logins.Inc()
+	docs := []docAnswer{}
+	if meta, err := s.cfg.Boards.Open(r.Context(), g.Session.Board); err == nil {
+		for _, d := range meta.Docs {
+			docs = append(docs, docAnswer{string(d.ID), d.Epoch, d.Seq})
+		}
+	} else if !errors.Is(err, board.ErrUnknown) { // nobody has opened it yet
+		s.cfg.Log.Warn("the documents of a board are not known at sign-in", "board", g.Session.Board, "err", err)
+	}
 	writeJSON(w, http.StatusOK, loginAnswer{
 		Token: g.Token, ExpiresMS: g.Expires.Milliseconds(), UserID: string(g.Session.Person), Role: g.Role.String(),
 		Board:     boardAnswer{string(g.Session.Board), g.Session.Kind},
-		Companion: s.cfg.Companion, Encrypted: s.cfg.Encrypted(q.RoomID),
+		Companion: s.cfg.Companion, Encrypted: s.cfg.Encrypted(q.RoomID), Docs: docs,
 	})
 	return nil
 }

@@ -41,7 +41,6 @@ type EntryKind uint8
 
 // Kinds of entries (docs/protocol.md §2.2). 0 is an entry whose bytes are gone because the retention of its epoch has ended.
 const (
-	KindErased EntryKind = 0
 	KindChange EntryKind = 1 // a person's change
 	KindEpoch  EntryKind = 2 // the document goes on in Epoch; Bytes is the squash, Document its save()
 	KindCarry  EntryKind = 3 // a change of the server's that carries the effect of late ones
@@ -65,7 +64,7 @@ type Entry struct {
 	Document []byte
 }
 
-// DocInfo says from where a document can be joined: Seq is that of its newest snapshot, 0 for the genesis.
+// DocInfo says from where a document can be joined: its newest snapshot holds every entry of it up to Seq. 0: begin with the genesis.
 type DocInfo struct {
 	ID    DocID
 	Epoch uint32

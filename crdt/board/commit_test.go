@@ -94,6 +94,24 @@ func TestCommit(t *testing.T) {
 		want(t, "counted", r.drops("change_duplicate"), 6)
 		wantCodes(t, a)
 	})
+	inBubble(t, "SN6 a scene after a seq holds what was changed since; one from before the page began or from elsewhere, everything", func(t *testing.T, r *rig) {
+		a := r.join(ada)
+		a.draw(5)
+		a.settle()
+		for _, c := range []struct {
+			after uint64
+			full  bool
+			n     int
+		}{{3, false, 2}, {5, false, 0}, {0, false, 5}, {6, true, 5}} {
+			v, err := r.hub.Scene(context.Background(), testBoard, a.doc, &c.after)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want(t, fmt.Sprint("full after ", c.after), v.Full, c.full)
+			want(t, fmt.Sprint("elements after ", c.after), len(v.Elements), c.n)
+			want(t, "seq", v.Seq, 5)
+		}
+	})
 	inBubble(t, "EP8 a duplicate of a committed change is answered by known; of one on its way, by its echo", func(t *testing.T, r *rig) {
 		a, b := r.join(ada), r.join(bob)
 		resume := r.log.Pause()
@@ -145,7 +163,7 @@ func TestCommit(t *testing.T) {
 		synctest.Wait()
 		got := make(chan board.SceneView, 1)
 		go func() {
-			v, err := r.hub.Scene(context.Background(), testBoard, a.doc)
+			v, err := r.hub.Scene(context.Background(), testBoard, a.doc, nil)
 			if err != nil {
 				t.Error(err)
 			}
@@ -162,10 +180,10 @@ func TestCommit(t *testing.T) {
 		want(t, "seq", v.Seq, 2)
 		want(t, "elements", len(v.Elements), 2)
 		want(t, "heads", len(v.Heads), 1)
-		if _, err := r.hub.Scene(context.Background(), testBoard, "no-such-page"); !errors.Is(err, board.ErrUnknownDoc) {
+		if _, err := r.hub.Scene(context.Background(), testBoard, "no-such-page", nil); !errors.Is(err, board.ErrUnknownDoc) {
 			t.Fatalf("got %v", err)
 		}
-		if _, err := r.hub.Scene(context.Background(), "no-such-board", a.doc); !errors.Is(err, board.ErrUnknown) {
+		if _, err := r.hub.Scene(context.Background(), "no-such-board", a.doc, nil); !errors.Is(err, board.ErrUnknown) {
 			t.Fatalf("got %v", err)
 		}
 	})

@@ -99,9 +99,17 @@ func (m sceneMsg) handle(b *Board) {
 	case p == nil:
 		m.reply <- sceneReply{err: ErrUnknownDoc}
 	case b.inFlight:
-		b.parked = append(b.parked, m)
+		b.scenes = append(b.scenes, m)
 	default:
-		v := SceneView{Log: b.logID, Seq: b.tail.Load().last(), Epoch: p.epoch, Elements: p.Scene()}
+		v := SceneView{Log: b.logID, Seq: b.tail.Load().last(), Epoch: p.epoch, Full: true}
+		if m.after != nil && *m.after <= v.Seq {
+			if d, ok := p.Since(*m.after); ok {
+				v.Full, v.Elements, v.Gone = false, d.Elements, d.Gone
+			}
+		}
+		if v.Full {
+			v.Elements = p.Scene()
+		}
 		for _, h := range p.Heads() {
 			v.Heads = append(v.Heads, Hash(h))
 		}

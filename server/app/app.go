@@ -148,7 +148,7 @@ func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err er
 	}
 	p.web, err = server.New(server.Config{
 		PublicURL: cfg.PublicURL, ClientOrigins: cfg.ClientOrigins, TrustedProxies: config.Prefixes(cfg.TrustedProxies), Version: o.Version,
-		Companion: cfg.Matrix.UserID, Dist: web.Files(), Identity: p.identity, Encrypted: p.companion.Encrypted, Boards: p.store, Snapshots: p.store,
+		Companion: cfg.Matrix.UserID, Dist: web.Files(), Identity: p.identity, Encrypted: p.companion.Encrypted, Boards: p.store, Snapshots: p.checkpoints,
 		Scene: p.scene, Connect: p.transport, Ready: p.ready, Registry: p.registry, Log: o.Log,
 	})
 	return p, err
@@ -169,10 +169,7 @@ func (p *parts) boards(o Options, m *appMetrics) (err error) {
 		Home: p.cfg.Matrix.UserID, Room: p.companion, Store: p.store, Log: p.store, Merger: pool,
 		Saved: func(id board.ID, s board.Saved) { p.hub.Saved(id, s) }, Observe: m.checkpoint, Logger: o.Log,
 	})
-	p.hub = board.NewHub(board.Config{
-		Log: p.store, Checkpoints: p.checkpoints, Authority: p.identity.Role, Encode: wire.AppendEntry, Verify: p.checkpoints.Verify,
-		Server: board.Person(p.cfg.Matrix.UserID), Logger: o.Log, Observe: m.observe(),
-	})
+	p.hub = board.NewHub(board.Config{Log: p.store, Checkpoints: p.checkpoints, Authority: p.identity.Role, Encode: wire.AppendEntry, Logger: o.Log, Observe: m.observe()})
 	p.transport, err = transport.New(transport.Config{
 		Hub: p.hub, Authenticate: p.authenticate, Origins: []string{p.cfg.PublicURL}, ServerName: p.companion.ServerName(), Companion: p.cfg.Matrix.UserID,
 		ClientIP: server.ClientIP,
@@ -232,8 +229,9 @@ func (p *parts) revoked(st identity.StoredSession) {
 	p.transport.Revoke(st.Key(), "session_unknown", "This session has ended.")
 }
 
-func (p *parts) scene(ctx context.Context, st identity.StoredSession, doc board.DocID) (any, error) {
-	v, err := p.hub.Scene(ctx, st.Board, doc)
+// scene is what a page shows at this moment, or what has changed after an entry (docs/protocol.md §1.3).
+func (p *parts) scene(ctx context.Context, st identity.StoredSession, doc board.DocID, after *uint64) (any, error) {
+	v, err := p.hub.Scene(ctx, st.Board, doc, after)
 	if err != nil {
 		return nil, err
 	}
@@ -242,12 +240,22 @@ func (p *parts) scene(ctx context.Context, st identity.StoredSession, doc board.
 		heads[i] = hex.EncodeToString(h[:])
 	}
 	return struct {
-		Log      string   `json:"log"`
-		Seq      uint64   `json:"seq"`
-		Epoch    uint32   `json:"epoch"`
-		Heads    []string `json:"heads"`
-		Elements any      `json:"elements"`
-	}{v.Log, v.Seq, v.Epoch, heads, v.Elements}, nil
+		Log      string          `json:"log"`
+		Seq      uint64          `json:"seq"`
+		Epoch    uint32          `json:"epoch"`
+		Heads    []string        `json:"heads"`
+		Full     bool            `json:"full"`
+		Elements []board.Element `json:"elements"`
+		Gone     []string        `json:"gone"`
+	}{v.Log, v.Seq, v.Epoch, heads, v.Full, orEmpty(v.Elements), orEmpty(v.Gone)}, nil
+}
+
+// orEmpty is [] in JSON instead of null.
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
 }
 
 const staleReady = 30 * time.Second

@@ -202,7 +202,7 @@ type scene struct {
 
 func (w *world) scene(d *draw) (s scene) {
 	w.t.Helper()
-	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, fmt.Sprintf("%s/v1/boards/%s/docs/%s/scene", w.ready.Lectern, w.ready.Widgets[0].Board, d.doc), nil)
+	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, fmt.Sprintf("%s/v1/boards/%s/docs/%s/scene?live", w.ready.Lectern, w.ready.Widgets[0].Board, d.doc), nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -65,9 +65,13 @@ func (e *RoomError) Unwrap() error { return e.Err }
 
 // Snapshots is what checkpoints need of the store besides board.Log.
 type Snapshots interface {
-	// Snapshot answers the newest merged document; Seq 0 and nil bytes: the genesis.
+	// Snapshot answers the newest merged document; Seq 0 and nil bytes: the genesis. A damaged document is board.ErrDamaged; a damaged scene
+	// is none, because it follows from the document.
 	Snapshot(ctx context.Context, id board.ID, doc board.DocID) (Snapshot, error)
+	// PutSnapshot stores a snapshot unless there is a newer one, durable on return.
 	PutSnapshot(ctx context.Context, id board.ID, s Snapshot) error
+	// Edition says which snapshot Snapshot would answer, without reading it.
+	Edition(ctx context.Context, id board.ID, doc board.DocID) (Edition, error)
 	// Checkpoint and PutCheckpoint keep what was last written to the room (to resume budgets and detect going back).
 	Checkpoint(ctx context.Context, id board.ID) (Record, error)
 	PutCheckpoint(ctx context.Context, id board.ID, r Record) error
@@ -82,6 +86,16 @@ type Snapshot struct {
 	Seq      uint64 // every change up to it is in
 	Heads    []board.Hash
 	Document []byte
+	Scene    []byte // what it shows, ready to send (packScene); nil: not made yet
+}
+
+// Edition names the newest snapshot of a document.
+type Edition struct {
+	Log   string
+	Kind  string
+	Epoch uint32
+	Seq   uint64 // of the snapshot; 0: the genesis
+	Upto  uint64 // nothing of the document stands in the log between Seq and Upto: joining can go on from here
 }
 
 // Record is what is known of a board's copy in the room.

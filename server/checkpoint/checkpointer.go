@@ -59,6 +59,7 @@ type Checkpointer struct {
 	handover handover // has its own lock
 
 	// Immutable after New.
+	shelf    *shelf
 	wake     chan struct{} // capacity 1
 	flushes  chan *flush
 	results  chan result
@@ -90,7 +91,7 @@ func New(c Config) *Checkpointer {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	k := &Checkpointer{
-		config: c, log: c.Logger, pending: make(map[board.ID]board.Changed), rewrites: make(map[board.ID]board.Changed), rechecks: make(map[string]bool),
+		config: c, log: c.Logger, shelf: newShelf(shelfBytes), pending: make(map[board.ID]board.Changed), rewrites: make(map[board.ID]board.Changed), rechecks: make(map[string]bool),
 		wake: make(chan struct{}, 1), flushes: make(chan *flush), results: make(chan result), finished: make(chan struct{}),
 	}
 	k.handover.init()

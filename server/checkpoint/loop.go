@@ -160,6 +160,7 @@ func (l *loop) finish(r result) {
 		s.refused = refused
 		s.wait(now, least)
 	}
+	s.merged(&r, now)
 	for _, f := range l.flushes {
 		target, ok := f.left[s.id]
 		switch {

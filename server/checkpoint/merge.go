@@ -26,17 +26,27 @@ type stuckError struct {
 
 func (e *stuckError) Error() string { return fmt.Sprintf("entry %d: %s", e.seq, e.reason) }
 
-// advance merges a document up to the target and answers its snapshot, every step of which was loaded again by the merge worker, compared with
-// the heads that follow from the log, and stored. With a *stuckError the snapshot is the last good one.
-func (c *Checkpointer) advance(ctx context.Context, id board.ID, kind string, doc board.DocInfo, target uint64) (Snapshot, error) {
+// advance merges a document up to the end of the log and answers its snapshot, every step of which was loaded again by the merge worker, compared
+// with the heads that follow from the log, and stored with its scene. With a *stuckError the snapshot is the last good one.
+func (c *Checkpointer) advance(ctx context.Context, id board.ID, meta board.Meta, doc board.DocInfo) (Snapshot, error) {
+	target := meta.Seq
 	s, err := c.config.Store.Snapshot(ctx, id, doc.ID)
-	if err != nil {
-		return s, fmt.Errorf("read snapshot of %s: %w", doc.ID, err)
-	}
-	if len(s.Document) == 0 || s.Epoch != doc.Epoch { // what an older epoch was merged to is of no use
-		if s, err = genesis(kind, doc); err != nil {
-			return s, err
+	switch {
+	case errors.Is(err, board.ErrDamaged):
+		c.log.Error("a snapshot is damaged; it is made anew from the log", "board", id, "doc", doc.ID, "err", err)
+		s, err = genesis(meta.Kind, doc)
+	case err != nil:
+		err = fmt.Errorf("read snapshot of %s: %w", doc.ID, err)
+	default:
+		if len(s.Document) == 0 || s.Epoch != doc.Epoch { // what an older epoch was merged to is of no use
+			s, err = genesis(meta.Kind, doc)
+		} else {
+			s, err = c.draw(ctx, id, meta.Log, s)
 		}
+		s.Seq = max(s.Seq, doc.Seq) // nothing of the document stands between
+	}
+	if err != nil {
+		return s, err
 	}
 	for limit := mergeEntries; s.Seq < target; {
 		entries, err := c.config.Log.ReadDoc(ctx, id, doc.ID, doc.Epoch, s.Seq, limit, mergeBytes)
@@ -52,7 +62,7 @@ func (c *Checkpointer) advance(ctx context.Context, id board.ID, kind string, do
 			s.Seq = end
 			continue
 		}
-		next, err := c.step(ctx, s, entries, end)
+		next, err := c.step(ctx, meta.Log, s, entries, end)
 		if (errors.Is(err, worker.ErrTimeout) || errors.Is(err, worker.ErrMemory)) && limit > 1 {
 			limit = max(1, min(limit, len(entries))/4) // smaller steps; each is stored, so what is reached stays
 			continue
@@ -76,7 +86,7 @@ func content(e board.Entry) bool {
 }
 
 // step merges entries of one document into its snapshot.
-func (c *Checkpointer) step(ctx context.Context, s Snapshot, entries []board.Entry, end uint64) (Snapshot, error) {
+func (c *Checkpointer) step(ctx context.Context, log string, s Snapshot, entries []board.Entry, end uint64) (Snapshot, error) {
 	changes := make([][]byte, len(entries))
 	for i, e := range entries {
 		changes[i] = e.Bytes
@@ -109,6 +119,9 @@ func (c *Checkpointer) step(ctx context.Context, s Snapshot, entries []board.Ent
 		return s, board.ErrDamaged.Because("the merged document of %s at %d does not have the heads of the log", s.Doc, end)
 	}
 	next := Snapshot{Doc: s.Doc, Epoch: s.Epoch, Seq: end, Heads: heads, Document: res.Document}
+	if next.Scene, err = packScene(log, &next, res.Scene); err != nil {
+		return s, err
+	}
 	if stuck != nil {
 		return next, stuck
 	}

@@ -146,16 +146,33 @@ func TestWhen(t *testing.T) {
 		w.checkRoom(2)
 	})
 
-	run("CP5 many changes are merged for joiners without writing to the room", func(t *testing.T, w *world) {
+	run("SN4 after 300 changes documents are merged for joiners, without writing to the room and at most every 10 s", func(t *testing.T, w *world) {
 		w.draw(1, 1)
 		sleep(6 * time.Second)
-		before := w.memory.snapshots
-		w.draw(2_100, 1)
-		if w.memory.snapshots != before+1 || w.memory.snapshot.Seq != 2_101 {
-			t.Fatalf("got %d snapshots up to %d, want %d up to 2101", w.memory.snapshots, w.memory.snapshot.Seq, before+1)
+		before, events := w.memory.snapshots, w.events()
+		w.draw(301, 1)
+		if w.memory.snapshots != before {
+			t.Fatalf("merged again at once: %d snapshots", w.memory.snapshots)
 		}
-		if n := w.events(); n != 1 {
-			t.Fatalf("got %d events, want 1", n)
+		for range 12 {
+			sleep(time.Second)
+			w.draw(1, 1)
+		}
+		if got := w.memory.snapshot.Seq; w.memory.snapshots != before+1 || got < 302 {
+			t.Fatalf("got %d snapshots up to %d, want %d up to 302 or more", w.memory.snapshots, got, before+1)
+		}
+		if n := w.events(); n != events {
+			t.Fatalf("got %d events, want %d", n, events)
+		}
+	})
+
+	run("SN4 the room's troubles do not keep joiners waiting", func(t *testing.T, w *world) {
+		w.failing(failOn("write", checkpoint.RateLimited, time.Hour))
+		w.draw(1, 1)
+		sleep(20 * time.Second)
+		w.draw(301, 1)
+		if got := w.memory.snapshot.Seq; got != 302 {
+			t.Fatalf("got a snapshot up to %d, want 302", got)
 		}
 	})
 

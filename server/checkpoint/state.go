@@ -12,7 +12,9 @@ const (
 	firstInterval   = 30 * time.Second // while people draw, doubling
 	longestInterval = 5 * time.Minute
 	pause           = 5 * time.Second // after the last change
-	snapshotAfter   = 2_000           // changes beyond the newest snapshot: merge without writing to the room, so that joining stays fast
+	snapshotAfter   = 300             // changes beyond the newest snapshot: merge without writing to the room, so that the tail of a joiner stays short
+	snapshotGap     = 10 * time.Second
+	snapshotShare   = 20 // merging for joiners takes at most one part in so many of the time
 	leaveGap        = 10 * time.Second
 	recheckGap      = 5 * time.Second // between attempts when the room changes
 	firstRetry      = 2 * time.Second
@@ -53,7 +55,9 @@ type state struct {
 	interval   time.Duration
 	budget     budget
 
+	mergeAt  time.Time // not before then for joiners' sake
 	running  jobKind
+	began    time.Time
 	triedAt  time.Time // start of the last write
 	failures int
 	retryAt  time.Time
@@ -106,7 +110,7 @@ func (s *state) next(now time.Time) (jobKind, time.Time) {
 	}
 	kind, at := s.write(now)
 	if s.stuck == 0 && s.seq > s.snapshot+snapshotAfter {
-		if merge := later(now, s.retryAt); kind == jobNone || merge.Before(at) {
+		if merge := later(now, s.mergeAt); kind == jobNone || merge.Before(at) {
 			return jobSnapshot, merge
 		}
 	}
@@ -137,7 +141,7 @@ func (s *state) write(now time.Time) (jobKind, time.Time) {
 
 // begun notes that a job starts now.
 func (s *state) begun(kind jobKind, now time.Time) {
-	s.running = kind
+	s.running, s.began = kind, now
 	if kind == jobWrite {
 		s.triedAt = now
 		if now.Sub(s.changedAt) < pause && !s.left { // still drawing
@@ -145,6 +149,19 @@ func (s *state) begun(kind jobKind, now time.Time) {
 		} else {
 			s.interval = firstInterval
 		}
+	}
+}
+
+// merged sets when documents may be merged again for joiners; the room's troubles do not matter for that.
+func (s *state) merged(r *result, now time.Time) {
+	switch {
+	case r.job.kind == jobLoad:
+	case r.err != nil && r.snapshot < r.seq:
+		s.mergeAt = s.retryAt
+	case r.job.kind == jobSnapshot:
+		s.mergeAt = now.Add(max(snapshotGap, snapshotShare*now.Sub(s.began)))
+	default:
+		s.mergeAt = now.Add(snapshotGap)
 	}
 }
 

@@ -73,7 +73,7 @@ func (m *engine) Merge(_ context.Context, base []byte, changes [][]byte) (res wo
 	if err := d.Apply(changes); err != nil {
 		return res, err
 	}
-	res.Document, res.Heads = d.Save(), d.Heads()
+	res.Document, res.Heads, res.Scene = d.Save(), d.Heads(), []byte("[]")
 	return res, nil
 }
 
@@ -165,6 +165,12 @@ func (m *memory) PutSnapshot(_ context.Context, _ board.ID, s checkpoint.Snapsho
 	m.snapshot = s
 	m.snapshots++
 	return nil
+}
+
+func (m *memory) Edition(context.Context, board.ID, board.DocID) (checkpoint.Edition, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return checkpoint.Edition{Log: m.meta.Log, Kind: m.meta.Kind, Epoch: m.snapshot.Epoch, Seq: m.snapshot.Seq, Upto: m.snapshot.Seq}, nil
 }
 
 func (m *memory) Checkpoint(context.Context, board.ID) (checkpoint.Record, error) {

@@ -104,7 +104,7 @@ func (c *Checkpointer) snapshots(ctx context.Context, r *result) ([]Snapshot, er
 	var stuck error
 	r.seq, r.snapshot = meta.Seq, meta.Seq
 	for _, doc := range meta.Docs {
-		s, err := c.advance(ctx, r.job.id, meta.Kind, doc, meta.Seq)
+		s, err := c.advance(ctx, r.job.id, meta, doc)
 		if _, ok := errors.AsType[*stuckError](err); ok {
 			stuck = err
 		} else if err != nil {

@@ -26,8 +26,7 @@ func (s *Store) Open(ctx context.Context, id board.ID) (board.Meta, error) {
 	if err != nil {
 		return board.Meta{}, fmt.Errorf("open board %s: %w", id, err)
 	}
-	rows, err := s.read.QueryContext(ctx, `SELECT d.doc, d.epoch, coalesce(s.seq, 0) FROM docs d LEFT JOIN snapshots s ON s.board = d.board AND s.doc = d.doc AND s.epoch = d.epoch
-		WHERE d.board = ? ORDER BY d.place`, id)
+	rows, err := s.read.QueryContext(ctx, `SELECT d.doc, d.epoch, `+upto+` FROM `+docsWithSnapshots+` WHERE d.board = ? ORDER BY d.place`, id)
 	if err != nil {
 		return board.Meta{}, fmt.Errorf("open board %s: %w", id, err)
 	}
@@ -336,7 +335,7 @@ func sealAll(k *sealer, id board.ID, entries []board.Entry) []sealed {
 		out[i].bytes = k.seal(e.Bytes, entryAAD(id, e))
 		if len(e.Document) > 0 {
 			snap := beginning(e)
-			out[i].document = k.seal(e.Document, snapshotAAD(id, &snap))
+			out[i].document = k.seal(e.Document, snapshotAAD("document", id, &snap))
 		}
 	}
 	return out

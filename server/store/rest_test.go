@@ -313,6 +313,42 @@ func TestSnapshots(t *testing.T) {
 			t.Fatalf("%+v, %v", m, err)
 		}
 	})
+	t.Run("SN5 a scene that does not verify is none; the document beside it is good", func(t *testing.T) {
+		want := checkpoint.Snapshot{Doc: doc, Seq: 7, Heads: []board.Hash{{1}, {2}}, Document: []byte("seven"), Scene: []byte("what seven shows")}
+		if err := s.PutSnapshot(ctx, id, want); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Snapshot(ctx, id, doc); err != nil || cmp.Diff(want, got) != "" {
+			t.Fatalf("%v\n%s", err, cmp.Diff(want, got))
+		}
+		tamper(t, o.Path, `UPDATE snapshots SET scene = document`)
+		want.Scene = nil
+		if got, err := s.Snapshot(ctx, id, doc); err != nil || cmp.Diff(want, got) != "" {
+			t.Fatalf("%v\n%s", err, cmp.Diff(want, got))
+		}
+	})
+	t.Run("SN5 a snapshot that claims to be ahead of the log does not keep out a good one", func(t *testing.T) {
+		tamper(t, o.Path, `UPDATE snapshots SET seq = 70`)
+		want := checkpoint.Snapshot{Doc: doc, Seq: 7, Heads: []board.Hash{{1}, {2}}, Document: []byte("seven")}
+		if err := s.PutSnapshot(ctx, id, want); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Snapshot(ctx, id, doc); err != nil || cmp.Diff(want, got) != "" {
+			t.Fatalf("%v\n%s", err, cmp.Diff(want, got))
+		}
+	})
+	t.Run("SN3 the edition says which snapshot is the newest and from where its log goes on", func(t *testing.T) {
+		m, err := s.Edition(ctx, id, doc)
+		if want := (checkpoint.Edition{Log: meta.Log, Kind: meta.Kind, Seq: 7, Upto: 7}); err != nil || m != want {
+			t.Fatalf("got %+v, %v", m, err)
+		}
+		if _, err := s.Edition(ctx, id, "nope"); !errors.Is(err, board.ErrUnknownDoc) {
+			t.Fatalf("got %v", err)
+		}
+		if _, err := s.Edition(ctx, "nope", doc); !errors.Is(err, board.ErrUnknown) {
+			t.Fatalf("got %v", err)
+		}
+	})
 	t.Run("LG13 dirty until the record has the last seq", func(t *testing.T) {
 		dirty := func() int {
 			d, err := s.Dirty(ctx)

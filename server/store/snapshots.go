@@ -13,6 +13,30 @@ import (
 	"github.com/educationpub/lectern/server/checkpoint"
 )
 
+// Edition says which snapshot of a page is the newest, reading no content. Implements checkpoint.Snapshots.
+func (s *Store) Edition(ctx context.Context, id board.ID, doc board.DocID) (checkpoint.Edition, error) {
+	var m checkpoint.Edition
+	if _, err := s.sealer(ctx, id); err != nil {
+		return m, err
+	}
+	err := s.read.QueryRowContext(ctx, `SELECT b.log, b.kind, d.epoch, coalesce(s.seq, 0), `+upto+` FROM `+docsWithSnapshots+` JOIN boards b ON b.id = d.board WHERE d.board = ? AND d.doc = ?`, id, doc).
+		Scan(&m.Log, &m.Kind, &m.Epoch, &m.Seq, &m.Upto)
+	if errors.Is(err, sql.ErrNoRows) {
+		return m, board.ErrUnknownDoc
+	}
+	if err != nil {
+		return m, fmt.Errorf("look for a snapshot of board %s: %w", id, err)
+	}
+	return m, nil
+}
+
+// docsWithSnapshots joins documents with the snapshots of their present epochs.
+const docsWithSnapshots = `docs d LEFT JOIN snapshots s ON s.board = d.board AND s.doc = d.doc AND s.epoch = d.epoch`
+
+// upto is the last seq before the first entry that a document's snapshot lacks: pages that nobody touches do not hold joiners back.
+const upto = `coalesce((SELECT min(e.seq) - 1 FROM entries e WHERE e.board = d.board AND e.doc = d.doc AND e.epoch = d.epoch AND e.seq > coalesce(s.seq, 0)),
+	(SELECT max(e.seq) FROM entries e WHERE e.board = d.board), 0)`
+
 // Snapshot answers the newest merged document of a page; Seq 0 and no bytes: the genesis. Implements checkpoint.Snapshots.
 func (s *Store) Snapshot(ctx context.Context, id board.ID, doc board.DocID) (checkpoint.Snapshot, error) {
 	none := checkpoint.Snapshot{Doc: doc}
@@ -21,9 +45,10 @@ func (s *Store) Snapshot(ctx context.Context, id board.ID, doc board.DocID) (che
 		return none, err
 	}
 	snap := none
-	var heads, sealed []byte
+	var heads, sealed, scene []byte
 	var keyID int64
-	err = s.read.QueryRowContext(ctx, `SELECT epoch, seq, heads, key_id, document FROM snapshots WHERE board = ? AND doc = ?`, id, doc).Scan(&snap.Epoch, &snap.Seq, &heads, &keyID, &sealed)
+	err = s.read.QueryRowContext(ctx, `SELECT epoch, seq, heads, key_id, document, scene FROM snapshots WHERE board = ? AND doc = ?`, id, doc).
+		Scan(&snap.Epoch, &snap.Seq, &heads, &keyID, &sealed, &scene)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = s.read.QueryRowContext(ctx, `SELECT epoch FROM docs WHERE board = ? AND doc = ?`, id, doc).Scan(&none.Epoch)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -40,25 +65,39 @@ func (s *Store) Snapshot(ctx context.Context, id board.ID, doc board.DocID) (che
 	for h := heads; len(h) > 0; h = h[len(board.Hash{}):] {
 		snap.Heads = append(snap.Heads, board.Hash(h[:len(board.Hash{})]))
 	}
-	if snap.Document, err = k.open(sealed, snapshotAAD(id, &snap)); err != nil {
+	if snap.Document, err = k.open(sealed, snapshotAAD("document", id, &snap)); err != nil {
 		return none, board.ErrDamaged.Because("board %s: snapshot of %s at %d: %w", id, doc, snap.Seq, err)
+	}
+	if scene != nil {
+		if snap.Scene, err = k.open(scene, snapshotAAD("scene", id, &snap)); err != nil {
+			s.log.Error("the stored scene of a page is damaged; it is made anew from its document", "board", id, "doc", doc, "seq", snap.Seq)
+			snap.Scene = nil
+		}
 	}
 	return snap, nil
 }
 
-// PutSnapshot stores a merged document, durable on return. An older one than what is stored is ignored. Implements checkpoint.Snapshots.
+// PutSnapshot stores a merged document and its scene, durable on return. Older ones than what is stored are ignored, unless that is ahead of the
+// log: no snapshot is. Implements checkpoint.Snapshots.
 func (s *Store) PutSnapshot(ctx context.Context, id board.ID, snap checkpoint.Snapshot) error {
 	k, err := s.sealer(ctx, id)
 	if err != nil {
 		return err
 	}
-	sealed := k.seal(snap.Document, snapshotAAD(id, &snap))
+	sealed := k.seal(snap.Document, snapshotAAD("document", id, &snap))
+	var scene []byte
+	if snap.Scene != nil {
+		scene = k.seal(snap.Scene, snapshotAAD("scene", id, &snap))
+	}
 	err = s.write.do(ctx, func(t *tx) error {
-		n, err := t.exec(`INSERT INTO snapshots (board, doc, epoch, seq, heads, key_id, document)
-			SELECT ?, d.doc, ?, ?, ?, ?, ? FROM docs d WHERE d.board = ? AND d.doc = ?
-			ON CONFLICT (board, doc) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq, heads = excluded.heads, key_id = excluded.key_id, document = excluded.document
-			WHERE (excluded.epoch, excluded.seq) >= (snapshots.epoch, snapshots.seq)`,
-			id, snap.Epoch, int64(snap.Seq), headBytes(&snap), k.keyID, sealed, id, snap.Doc)
+		n, err := t.exec(`INSERT INTO snapshots (board, doc, epoch, seq, heads, key_id, document, scene)
+			SELECT ?, d.doc, ?, ?, ?, ?, ?, ? FROM docs d WHERE d.board = ? AND d.doc = ?
+			ON CONFLICT (board, doc) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq, heads = excluded.heads, key_id = excluded.key_id,
+				document = excluded.document, scene = excluded.scene
+			WHERE (excluded.epoch, excluded.seq) >= (snapshots.epoch, snapshots.seq)
+				OR snapshots.seq > (SELECT coalesce(max(seq), 0) FROM entries WHERE board = excluded.board)
+				OR snapshots.epoch > (SELECT epoch FROM docs WHERE board = excluded.board AND doc = excluded.doc)`,
+			id, snap.Epoch, int64(snap.Seq), headBytes(&snap), k.keyID, sealed, scene, id, snap.Doc)
 		if err != nil || n > 0 {
 			return err
 		}
@@ -85,12 +124,17 @@ func headBytes(s *checkpoint.Snapshot) []byte {
 	return b
 }
 
-func snapshotAAD(id board.ID, s *checkpoint.Snapshot) []byte {
+// snapshotAAD names the row and the column ("document", "scene").
+func snapshotAAD(column string, id board.ID, s *checkpoint.Snapshot) []byte {
 	b := field([]byte("lectern snapshot v1"), string(id))
 	b = field(b, string(s.Doc))
 	b = binary.BigEndian.AppendUint32(b, s.Epoch)
 	b = binary.BigEndian.AppendUint64(b, s.Seq)
-	return append(b, headBytes(s)...)
+	b = append(b, headBytes(s)...)
+	if column == "document" {
+		return b // as in the first version of the table
+	}
+	return field(b, column)
 }
 
 // record is the part of a checkpoint.Record that holds content or keys of content: it goes to disk encrypted.

@@ -166,9 +166,23 @@ func (l *Log) Open(_ context.Context, id board.ID) (m board.Meta, err error) {
 		}
 		m = b.meta
 		m.Seq = uint64(len(b.entries))
+		m.Docs = slices.Clone(m.Docs)
+		for i := range m.Docs {
+			m.Docs[i].Seq = b.upto(m.Docs[i])
+		}
 		return nil
 	})
 	return m, err
+}
+
+// upto is the last seq before the first entry that a document's snapshot lacks.
+func (b *stored) upto(d board.DocInfo) uint64 {
+	for _, e := range b.entries {
+		if e.Doc == d.ID && e.Epoch == d.Epoch && e.Seq > d.Seq {
+			return e.Seq - 1
+		}
+	}
+	return uint64(len(b.entries))
 }
 
 func (l *Log) Create(_ context.Context, m board.Meta, entries []board.Entry, actors map[board.ActorID]board.Person) error {

@@ -99,7 +99,7 @@ export class Stack {
     const base = `${this.ready.lectern}/v1/boards/${session.board.id}`;
     return {
       ...session,
-      scene: (doc) => call(`${base}/docs/${doc}/scene`, "GET", session.token),
+      scene: (doc) => call(`${base}/docs/${doc}/scene?live`, "GET", session.token),
       end: () => call(`${this.ready.lectern}/v1/sessions`, "DELETE", session.token),
     };
   }
