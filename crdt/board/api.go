@@ -41,6 +41,7 @@ type EntryKind uint8
 
 // Kinds of entries (docs/protocol.md §2.2). 0 is an entry whose bytes are gone because the retention of its epoch has ended.
 const (
+	KindErased EntryKind = 0
 	KindChange EntryKind = 1 // a person's change
 	KindEpoch  EntryKind = 2 // the document goes on in Epoch; Bytes is the squash, Document its save()
 	KindCarry  EntryKind = 3 // a change of the server's that carries the effect of late ones

@@ -47,17 +47,19 @@ type Board struct {
 	live liveTable            // has its own lock: live updates do not pass run
 
 	// Owned by run.
-	pages    map[DocID]*page
-	actors   map[ActorID]Person
-	dead     map[ActorID]bool // refused in this incarnation: never leased again
-	leases   map[ActorID]*Session
-	sessions []*Session
-	lastID   uint32
-	saved    Saved
-	held     []*submission
-	scenes   []sceneMsg // waiting for the append on its way, because pages are ahead of the disk
-	timer    *time.Timer
-	idle     time.Time // since when nobody is here
+	pages     map[DocID]*page
+	actors    map[ActorID]Person
+	dead      map[ActorID]bool // refused in this incarnation: never leased again
+	leases    map[ActorID]*Session
+	sessions  []*Session
+	lastID    uint32
+	saved     Saved
+	held      []*submission
+	parked    []message // wait for the append on its way, because pages are ahead of the disk
+	squash    *squash   // in the making, nil without
+	notBefore time.Time // squashes wait until then
+	timer     *time.Timer
+	idle      time.Time // since when nobody is here
 
 	batch    []Entry // judged and applied, not yet durable
 	inFlight bool
@@ -97,6 +99,12 @@ func (b *Board) post(m message) bool {
 func (b *Board) run() {
 	b.timer = time.NewTimer(b.hub.cfg.Idle)
 	defer b.timer.Stop()
+	defer func() {
+		if b.squash != nil {
+			b.squash.cancel()
+		}
+	}()
+	b.arm()
 	stop := b.hub.stop
 	for {
 		changes := b.changes
@@ -119,12 +127,20 @@ func (b *Board) run() {
 			b.arm()
 		case <-stop:
 			stop = nil
-			b.stopping = true
+			b.stop()
 			b.byeAll(ByeEvent{Close: 1001, Code: ErrDraining.code, Message: ErrDraining.text, Retry: time.Second})
 		}
 		if b.stopping && !b.inFlight {
 			return
 		}
+	}
+}
+
+// stop takes nothing more; run returns once what is on its way to the disk is there.
+func (b *Board) stop() {
+	b.stopping = true
+	if b.squash != nil {
+		b.squash.cancel()
 	}
 }
 
@@ -149,7 +165,11 @@ more:
 		b.retry()
 	}
 	b.flush()
+	b.proceed()
 }
+
+// next is the number of the next entry.
+func (b *Board) next() uint64 { return b.tail.Load().last() + uint64(len(b.batch)) + 1 }
 
 // take judges one change and answers its size.
 func (b *Board) take(sub *submission) int {
@@ -174,6 +194,7 @@ const (
 	over  verdict = iota // ignored or refused
 	taken                // in the batch
 	hold
+	waits // for an archive
 )
 
 // try judges a change: removed? already in? may write? own actor? known document? then the page's grammar.
@@ -187,8 +208,10 @@ func (b *Board) try(sub *submission) verdict {
 	}
 	actor, known := sub.author()
 	p := b.pages[sub.doc]
-	if p != nil && sub.err == nil && sub.epoch == p.epoch && p.Has(sub.c.Hash) {
-		return b.duplicate(sub)
+	if p != nil && sub.err == nil {
+		if at := p.at(sub.epoch); at != nil && at.Has(sub.c.Hash) {
+			return b.duplicate(sub)
+		}
 	}
 	// What follows a refused change depends on it; the client learns everything from the one reset.
 	if known && s.dead[actor] || !known && (s.fresh || s.issuing) {
@@ -197,35 +220,45 @@ func (b *Board) try(sub *submission) verdict {
 	}
 	switch {
 	case role < RoleParticipant:
-		return b.refuse(sub, actor, "read_only", "You can look at this board but not write on it.")
+		return b.refuse(sub, actor, ErrReadOnly.code, ErrReadOnly.text)
 	case sub.err != nil:
 		return b.refuse(sub, actor, change.Code(sub.err), sub.err.Error())
-	case !known || b.actors[actor] != s.person:
+	case !known || b.actors[actor] != s.person || actor.ofServer():
 		return b.refuse(sub, actor, "wrong_actor", "The change was made under an actor that was not issued to you on this board.")
 	case b.dead[actor]:
 		return b.refuse(sub, actor, "gap", "The change builds on one that was refused.")
 	case p == nil:
 		return b.refuse(sub, actor, ErrUnknownDoc.code, ErrUnknownDoc.text)
-	case p.epoch != sub.epoch:
-		return b.refuse(sub, actor, "unknown_epoch", "The page has another epoch.")
+	case sub.epoch > p.epoch:
+		return b.refuse(sub, actor, unknownEpoch, "The page has not had this epoch.")
 	}
-	if err := p.Check(&sub.c); err != nil {
-		if err == schema.ErrSeqGap || err == schema.ErrDepUnknown {
-			return hold
+	if sub.epoch < p.epoch {
+		if v := b.late(sub, p, actor); v != taken {
+			return v
 		}
-		return b.refuse(sub, actor, change.Code(err), err.Error())
+	} else {
+		if err := p.Check(&sub.c); err != nil {
+			if err == schema.ErrSeqGap || err == schema.ErrDepUnknown {
+				return hold
+			}
+			return b.refuse(sub, actor, change.Code(err), err.Error())
+		}
+		b.accept(p, actor, s.person, &sub.c, sub.raw)
 	}
-	seq := b.tail.Load().last() + uint64(len(b.batch)) + 1
-	p.Stamp(seq)
-	p.Apply(&sub.c, sub.raw)
 	if actor == s.actor {
 		s.fresh, s.answered = false, nil
 	}
-	b.batch = append(b.batch, Entry{
-		Seq: seq, Doc: sub.doc, Epoch: sub.epoch, Kind: KindChange, Hash: Hash(sub.c.Hash),
-		Actor: actor, Person: s.person, At: time.Now(), Bytes: sub.raw,
-	})
 	return taken
+}
+
+// accept takes a checked change of the present epoch.
+func (b *Board) accept(p *page, actor ActorID, person Person, c *change.Change, raw []byte) {
+	seq, now := b.next(), time.Now()
+	p.Stamp(seq)
+	p.Apply(c, raw)
+	p.changedAt = now
+	b.touch(p, c, person)
+	b.batch = append(b.batch, Entry{Seq: seq, Doc: p.doc, Epoch: p.epoch, Kind: KindChange, Hash: Hash(c.Hash), Actor: actor, Person: person, At: now, Bytes: raw})
 }
 
 // duplicate: the change is in the log, or on its way to it.
@@ -265,12 +298,40 @@ func (b *Board) committed(err error) bool {
 	for _, s := range b.sessions {
 		s.notify()
 	}
-	for _, m := range b.scenes {
-		m.handle(b)
-	}
-	b.scenes = nil
 	b.changed()
+	b.proceed()
+	b.arm()
 	return true
+}
+
+// afterCommit runs once everything that is on its way is on disk.
+type afterCommit func()
+
+func (f afterCommit) handle(*Board) { f() }
+
+// proceed does what had to wait until nothing is on its way to the disk.
+func (b *Board) proceed() {
+	if b.inFlight {
+		return
+	}
+	parked := b.parked
+	b.parked = nil
+	for _, m := range parked {
+		if b.inFlight {
+			b.parked = append(b.parked, m)
+		} else {
+			m.handle(b)
+		}
+	}
+	if b.inFlight || b.stopping {
+		return
+	}
+	if b.squash != nil && b.squash.made != nil {
+		b.begin(b.squash)
+	}
+	if !b.inFlight {
+		b.settleLate()
+	}
 }
 
 // changed tells the checkpointer.
@@ -330,7 +391,13 @@ func (b *Board) expire() bool {
 		sub.s.held--
 		b.expired(sub)
 	}
-	return len(b.sessions) == 0 && !b.inFlight && len(b.held) == 0 && len(b.changes) == 0 && now.Sub(b.idle) >= b.hub.cfg.Idle
+	b.squashDue(now)
+	busy := b.inFlight || b.squash != nil || len(b.held)+len(b.changes) > 0
+	for _, p := range b.pages {
+		p.forget(now)
+		busy = busy || p.loading
+	}
+	return len(b.sessions) == 0 && !busy && now.Sub(b.idle) >= b.hub.cfg.Idle
 }
 
 // arm sets the timer to what comes first.
@@ -341,6 +408,14 @@ func (b *Board) arm() {
 	}
 	if len(b.sessions) == 0 {
 		next = min(next, time.Until(b.idle.Add(b.hub.cfg.Idle)))
+	}
+	if p, at := b.nextSquash(); p != nil {
+		next = min(next, time.Until(at))
+	}
+	for _, p := range b.pages {
+		if len(p.archives) > 0 {
+			next = min(next, p.forget(time.Now()))
+		}
 	}
 	b.timer.Reset(max(next, time.Millisecond))
 }

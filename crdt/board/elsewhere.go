@@ -28,7 +28,8 @@ func (h *Hub) Leave(ctx context.Context, id ID, why *Error) error {
 type elsewhereMsg struct{ why *Error }
 
 func (m elsewhereMsg) handle(b *Board) {
-	b.stopping, b.gone = true, m.why
+	b.gone = m.why
+	b.stop()
 	b.byeAll(ByeEvent{Close: 4410, Code: m.why.code, Message: m.why.text, Retry: -1})
 }
 

@@ -14,17 +14,22 @@ type Error struct {
 
 // Errors of boards. Compare with errors.Is; the code travels on the wire.
 var (
-	ErrUnknown     = &Error{code: "unknown_board", text: "This board does not exist here."}
-	ErrExists      = &Error{code: "board_exists", text: "A board with this id exists already."}
-	ErrElsewhere   = &Error{code: "board_elsewhere", text: "This board belongs to another room or is hosted by another Lectern."}
-	ErrDamaged     = &Error{code: "board_damaged", text: "The stored board is damaged and stays closed, so that nothing is overwritten. Please tell the operator."}
-	ErrUnavailable = &Error{code: "board_failed", text: "The board cannot be opened at the moment. Nothing that was acknowledged is lost. Please try again."}
-	ErrNotJoined   = &Error{code: "not_joined", text: "You are not a member of this room."}
-	ErrDraining    = &Error{code: "draining", text: "The server is restarting. Please connect again in a moment."}
-	ErrUnknownDoc  = &Error{code: "unknown_doc", text: "This board has no such page."}
-	ErrSeek        = &Error{code: "bad_have", text: "The position asked for is not in the board's log."}
-	ErrClosed      = &Error{code: "closed", text: "The session has ended."}
+	ErrUnknown      = &Error{code: "unknown_board", text: "This board does not exist here."}
+	ErrExists       = &Error{code: "board_exists", text: "A board with this id exists already."}
+	ErrElsewhere    = &Error{code: "board_elsewhere", text: "This board belongs to another room or is hosted by another Lectern."}
+	ErrDamaged      = &Error{code: "board_damaged", text: "The stored board is damaged and stays closed, so that nothing is overwritten. Please tell the operator."}
+	ErrUnavailable  = &Error{code: "board_failed", text: "The board cannot be opened at the moment. Nothing that was acknowledged is lost. Please try again."}
+	ErrNotJoined    = &Error{code: "not_joined", text: "You are not a member of this room."}
+	ErrDraining     = &Error{code: "draining", text: "The server is restarting. Please connect again in a moment."}
+	ErrUnknownDoc   = &Error{code: "unknown_doc", text: "This board has no such page."}
+	ErrUnknownEpoch = &Error{code: unknownEpoch, text: "This part of the page's history is not here."}
+	ErrReadOnly     = &Error{code: "read_only", text: "You can look at this board but not write on it."}
+	ErrPagesFull    = &Error{code: "too_large", text: "This board has as many pages as a board can have."}
+	ErrSeek         = &Error{code: "bad_have", text: "The position asked for is not in the board's log."}
+	ErrClosed       = &Error{code: "closed", text: "The session has ended."}
 )
+
+const unknownEpoch = "unknown_epoch"
 
 // Error implements error.
 func (e *Error) Error() string {

@@ -19,9 +19,17 @@ type Config struct {
 	Logger *slog.Logger
 	// Observe is told what happens, on the goroutine where it happens: its functions must not block. All may be nil.
 	Observe Observe
+	// Verify proves a squash before it opens an epoch; nil: documents are never squashed.
+	Verify Verify
+	// Server is the person in whose name the server makes squashes and pages: the companion.
+	Server Person
 	// Idle is how long a board without sessions stays open; 0 means 5 minutes.
 	Idle time.Duration
 }
+
+// Verify has an engine load the genesis of a kind with a squash on it, save and load it again: it answers what was saved and its heads if the values are
+// those of the elements. It runs on a goroutine of its own and ends with the context.
+type Verify func(ctx context.Context, kind string, squash []byte, elements []Element) (document []byte, heads []Hash, err error)
 
 // Observe are hooks for metrics.
 type Observe struct {
@@ -33,6 +41,10 @@ type Observe struct {
 	Dropped func(reason string, n int)
 	// Boards and Sessions change by +1 or -1.
 	Boards, Sessions func(delta int)
+	// Squash: a squash ended.
+	Squash func(took time.Duration, err error)
+	// Late: so many late changes were taken, and so many carries authored.
+	Late func(late, carries int)
 	// Failed: a board was closed because its log failed.
 	Failed func()
 }
@@ -40,12 +52,13 @@ type Observe struct {
 // Hub opens boards, once each, and finds them again.
 type Hub struct {
 	// Immutable after NewHub.
-	cfg    Config
-	log    *slog.Logger
-	ctx    context.Context // lifetime of boards that are opening; cancelled when draining takes too long
-	cancel context.CancelFunc
-	stop   chan struct{} // closed by Drain
-	boards sync.WaitGroup
+	cfg      Config
+	log      *slog.Logger
+	ctx      context.Context // lifetime of boards that are opening; cancelled when draining takes too long
+	cancel   context.CancelFunc
+	stop     chan struct{} // closed by Drain
+	boards   sync.WaitGroup
+	squashes chan struct{} // a place for each squash in the making
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -84,10 +97,16 @@ func NewHub(c Config) *Hub {
 	if o.Sessions == nil {
 		o.Sessions = func(int) {}
 	}
+	if o.Squash == nil {
+		o.Squash = func(time.Duration, error) {}
+	}
+	if o.Late == nil {
+		o.Late = func(int, int) {}
+	}
 	if o.Failed == nil {
 		o.Failed = func() {}
 	}
-	h := &Hub{cfg: c, log: c.Logger, stop: make(chan struct{}), slots: map[ID]*slot{}}
+	h := &Hub{cfg: c, log: c.Logger, stop: make(chan struct{}), squashes: make(chan struct{}, squashSlots), slots: map[ID]*slot{}}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h
 }
@@ -144,26 +163,31 @@ type SceneView struct {
 
 // Scene answers a document's elements, or after a seq what was changed since, opening a stored board if needed. Only committed changes are in it.
 func (h *Hub) Scene(ctx context.Context, id ID, doc DocID, after *uint64) (SceneView, error) {
+	var r sceneReply
+	err := h.tell(ctx, id, func(b *Board) (err error) {
+		m := sceneMsg{doc: doc, after: after, reply: make(chan sceneReply, 1)}
+		r, err = ask(ctx, b, m, m.reply)
+		return err
+	})
+	return r.view, errors.Join(err, r.err)
+}
+
+// tell finds or opens a stored board and does something with it, again if it closed meanwhile.
+func (h *Hub) tell(ctx context.Context, id ID, f func(*Board) error) error {
 	for {
 		b := h.find(id)
 		if b == nil {
 			meta, err := h.cfg.Log.Open(ctx, id)
 			if err != nil {
-				return SceneView{}, err
+				return err
 			}
 			if b, err = h.board(ctx, id, meta.Room, meta.Kind); err != nil {
-				return SceneView{}, err
+				return err
 			}
 		}
-		m := sceneMsg{doc: doc, after: after, reply: make(chan sceneReply, 1)}
-		r, err := ask(ctx, b, m, m.reply)
-		if errors.Is(err, ErrClosed) {
-			continue
+		if err := f(b); !errors.Is(err, ErrClosed) {
+			return err
 		}
-		if err != nil {
-			return SceneView{}, err
-		}
-		return r.view, r.err
 	}
 }
 

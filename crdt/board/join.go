@@ -15,6 +15,7 @@ type (
 		w       Welcome
 		err     error
 		noActor bool // issue one and ask again
+		stale   bool // read again what the log says of documents
 	}
 	leaveMsg      struct{ s *Session }
 	againMsg      struct{ s *Session }
@@ -71,6 +72,12 @@ func (b *Board) join(ctx context.Context, j Join) (*Session, Welcome, error) {
 		case err != nil:
 			forget(b, m.reply)
 			return nil, Welcome{}, err
+		case r.stale:
+			if meta, err = b.log.Open(ctx, b.id); err != nil {
+				return nil, Welcome{}, refusal(err, "join board %s: %w", b.id, err)
+			}
+			m.docs = meta.Docs
+			continue
 		case r.err != nil:
 			return nil, Welcome{}, r.err
 		case !r.noActor:
@@ -109,10 +116,18 @@ func (m joinMsg) handle(b *Board) {
 		m.reply <- joinReply{err: ErrNotJoined}
 		return
 	}
+	if !b.current(m.docs) {
+		if b.inFlight { // the log does not know yet what the pages have begun
+			b.parked = append(b.parked, m)
+		} else {
+			m.reply <- joinReply{stale: true}
+		}
+		return
+	}
 	actor := m.issued
 	if actor != (ActorID{}) {
 		b.actors[actor] = m.Person
-	} else if actor = m.Actor; actor == (ActorID{}) || b.actors[actor] != m.Person || b.dead[actor] {
+	} else if actor = m.Actor; actor.ofServer() || b.actors[actor] != m.Person || b.dead[actor] {
 		m.reply <- joinReply{noActor: true}
 		return
 	}
@@ -142,6 +157,16 @@ func (m joinMsg) handle(b *Board) {
 	s.pushPeople(b.everybody())
 	m.reply <- joinReply{s: s, w: w}
 	b.changed()
+}
+
+// current says whether a list of documents names all pages in their present epochs.
+func (b *Board) current(docs []DocInfo) bool {
+	for _, d := range docs {
+		if p := b.pages[d.ID]; p == nil || p.epoch != d.Epoch {
+			return false
+		}
+	}
+	return len(docs) == len(b.pages)
 }
 
 // resumeGap is how many entries a client may be behind the newest snapshot and still get them one by one.

@@ -42,7 +42,7 @@ func (h *Hub) load(ctx context.Context, id ID, room, kind string) (*Board, error
 		return nil, ErrDamaged.Because("board %s: %w", id, err)
 	}
 	for doc, p := range pages {
-		err := h.readDoc(ctx, id, doc, p.epoch, func(e *Entry) error { return p.replay(e) })
+		err := h.readDoc(ctx, id, doc, p.epoch, func(e *Entry) error { return replay(p.Page, e) })
 		if err != nil {
 			return nil, refusal(err, "open board %s: %w", id, err)
 		}
@@ -60,7 +60,9 @@ func (h *Hub) readDoc(ctx context.Context, id ID, doc DocID, epoch uint32, f fun
 			return err
 		}
 		for i := range entries {
-			if err := f(&entries[i]); err != nil {
+			if err := f(&entries[i]); errors.Is(err, errGone) {
+				return err
+			} else if err != nil {
 				return ErrDamaged.Because("board %s: entry %d of %s: %w", id, entries[i].Seq, doc, err)
 			}
 		}
@@ -80,7 +82,7 @@ func (h *Hub) create(ctx context.Context, id ID, room, kind string) (Meta, Saved
 		}
 	}
 	if r == nil {
-		m.Docs = []DocInfo{{ID: DocID(strings.ToLower(ulid.Make().String()))}}
+		m.Docs = []DocInfo{{ID: newDocID()}}
 		h.log.Info("new board", "board", id, "room", room)
 		return m, Saved{}, h.cfg.Log.Create(ctx, m, nil, nil)
 	}
@@ -94,7 +96,7 @@ func (h *Hub) create(ctx context.Context, id ID, room, kind string) (Meta, Saved
 		if p := pages[e.Doc]; p == nil || p.epoch != e.Epoch {
 			err = ErrUnknownDoc
 		} else {
-			err = p.replay(e)
+			err = replay(p.Page, e)
 		}
 	}
 	if err != nil {
@@ -117,6 +119,8 @@ func refusal(err error, format string, args ...any) error {
 	}
 	return ErrUnavailable.Because(format, args...)
 }
+
+func newDocID() DocID { return DocID(strings.ToLower(ulid.Make().String())) }
 
 // randomName names a log: 128 random bits as 26 characters.
 func randomName() string {

@@ -99,7 +99,7 @@ func (m sceneMsg) handle(b *Board) {
 	case p == nil:
 		m.reply <- sceneReply{err: ErrUnknownDoc}
 	case b.inFlight:
-		b.scenes = append(b.scenes, m)
+		b.parked = append(b.parked, m)
 	default:
 		v := SceneView{Log: b.logID, Seq: b.tail.Load().last(), Epoch: p.epoch, Full: true}
 		if m.after != nil && *m.after <= v.Seq {

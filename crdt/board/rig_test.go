@@ -10,8 +10,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/educationpub/lectern/crdt"
 	"github.com/educationpub/lectern/crdt/board"
 	"github.com/educationpub/lectern/crdt/board/boardtest"
+	"github.com/educationpub/lectern/crdt/schema"
 )
 
 const (
@@ -30,14 +35,17 @@ type rig struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	roles   map[board.Person]board.Role
-	names   map[board.Person]string
-	commits []int
-	refused []string
-	dropped map[string]int
-	changed []board.Changed
-	restore func() (*board.Restored, error)
-	asked   int // calls of Restore
+	roles         map[board.Person]board.Role
+	names         map[board.Person]string
+	commits       []int
+	refused       []string
+	dropped       map[string]int
+	changed       []board.Changed
+	squashes      []error
+	late, carries int
+	verify        func(ctx context.Context) error // before the engine is asked; may be nil
+	restore       func() (*board.Restored, error)
+	asked         int // calls of Restore
 }
 
 func (r *rig) authority(room string, p board.Person) (board.Role, string) {
@@ -71,6 +79,34 @@ func (r *rig) Changed(c board.Changed) {
 	r.mu.Unlock()
 }
 
+// Verify asks a real engine, in this process: none of the input is hostile.
+func (r *rig) Verify(ctx context.Context, kind string, squash []byte, elements []board.Element) ([]byte, []board.Hash, error) {
+	r.mu.Lock()
+	verify := r.verify
+	r.mu.Unlock()
+	if verify != nil {
+		if err := verify(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	d, err := crdt.Load(schema.Genesis(kind))
+	if err == nil {
+		err = d.Apply([][]byte{squash})
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	root, err := d.Materialise()
+	if n := len(root["elements"].(map[string]any)); err != nil || n != len(elements) {
+		return nil, nil, fmt.Errorf("the engine sees %d elements instead of %d, %w", n, len(elements), err)
+	}
+	var heads []board.Hash
+	for _, h := range d.Heads() {
+		heads = append(heads, board.Hash(h))
+	}
+	return d.Save(), heads, nil
+}
+
 func (r *rig) drops(reason string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -90,11 +126,13 @@ func newRig(t testing.TB) *rig {
 
 func (r *rig) start() {
 	r.hub = board.NewHub(board.Config{
-		Log: r.log, Checkpoints: r, Authority: r.authority,
+		Log: r.log, Verify: r.Verify, Server: "@lectern:example.org", Checkpoints: r, Authority: r.authority,
 		Encode: func(dst []byte, e board.Entry) []byte { return append(dst, e.Bytes...) },
 		Observe: board.Observe{
 			Commit:  func(n, _ int, _ time.Duration) { r.mu.Lock(); r.commits = append(r.commits, n); r.mu.Unlock() },
 			Refused: func(code string) { r.mu.Lock(); r.refused = append(r.refused, code); r.mu.Unlock() },
+			Squash:  func(_ time.Duration, err error) { r.mu.Lock(); r.squashes = append(r.squashes, err); r.mu.Unlock() },
+			Late:    func(l, c int) { r.mu.Lock(); r.late += l; r.carries += c; r.mu.Unlock() },
 			Dropped: func(reason string, n int) { r.mu.Lock(); r.dropped[reason] += n; r.mu.Unlock() },
 		},
 	})
@@ -113,6 +151,7 @@ type client struct {
 	w       board.Welcome
 	a       *boardtest.Author
 	doc     board.DocID
+	epoch   uint32 // that the client holds
 	have    uint64
 	entries map[uint64][]byte
 	live    []board.LiveUpdate
@@ -138,7 +177,7 @@ func (r *rig) tryJoin(p board.Person, edit ...func(*board.Join)) (*client, error
 	if err != nil {
 		return nil, err
 	}
-	c := &client{r: r, s: s, w: w, a: boardtest.NewAuthor(w.Actor), doc: w.Meta.Docs[0].ID, entries: map[uint64][]byte{}}
+	c := &client{r: r, s: s, w: w, a: boardtest.NewAuthor(w.Actor), doc: w.Meta.Docs[0].ID, epoch: w.Meta.Docs[0].Epoch, entries: map[uint64][]byte{}}
 	if c.have = j.Have; !w.Resume {
 		c.have = w.Meta.Docs[0].Seq
 	}
@@ -148,8 +187,25 @@ func (r *rig) tryJoin(p board.Person, edit ...func(*board.Join)) (*client, error
 func (c *client) submit(chunks ...[]byte) {
 	c.r.t.Helper()
 	for _, b := range chunks {
-		if err := c.s.Submit(context.Background(), c.doc, 0, b); err != nil && !errors.Is(err, board.ErrClosed) {
+		if err := c.s.Submit(context.Background(), c.doc, c.epoch, b); err != nil && !errors.Is(err, board.ErrClosed) {
 			c.r.t.Fatalf("submit: %v", err)
+		}
+	}
+}
+
+// move goes over to the document's newest epoch that the client has read of, as of what it has read.
+func (c *client) move() {
+	c.r.t.Helper()
+	c.a = boardtest.NewAuthor(c.a.Actor)
+	log := c.r.log.Entries(testBoard)[:c.have]
+	for _, e := range log {
+		if e.Doc == c.doc {
+			c.epoch = max(c.epoch, e.Epoch)
+		}
+	}
+	for _, e := range log {
+		if e.Doc == c.doc && e.Epoch == c.epoch && e.Kind != board.KindPage {
+			c.a.See(e.Bytes)
 		}
 	}
 }
@@ -221,17 +277,34 @@ func (c *client) saw(chunk []byte) bool {
 func (r *rig) check(clients ...*client) []board.Entry {
 	r.t.Helper()
 	log := r.log.Entries(testBoard)
-	seen := map[board.Hash]uint64{}
+	seen := map[string]uint64{}
 	for i, e := range log {
 		if e.Seq != uint64(i)+1 {
 			r.t.Fatalf("entry %d has seq %d", i+1, e.Seq)
 		}
-		if was := seen[e.Hash]; was != 0 {
+		key := fmt.Sprintf("%s %d %x", e.Doc, e.Epoch, e.Hash)
+		if was := seen[key]; was != 0 {
 			r.t.Fatalf("entries %d and %d are the same change", was, e.Seq)
 		}
-		seen[e.Hash] = e.Seq
-		if boardtest.HashOf(e.Bytes) != e.Hash {
+		seen[key] = e.Seq
+		if e.Kind != board.KindPage && boardtest.HashOf(e.Bytes) != e.Hash {
 			r.t.Fatalf("entry %d: wrong hash", e.Seq)
+		}
+	}
+	epochs, err := boardtest.Epochs(log)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for doc, list := range epochs {
+		v, err := r.hub.Scene(context.Background(), testBoard, doc, nil)
+		if errors.Is(err, board.ErrDraining) {
+			break
+		}
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if d := cmp.Diff(list[len(list)-1].Page.Scene(), v.Elements, cmpopts.EquateComparable(schema.Value{})); d != "" || v.Epoch != uint32(len(list)-1) {
+			r.t.Fatalf("%s, epoch %d: the board does not show what its log says (-want +got):\n%s", doc, v.Epoch, d)
 		}
 	}
 	for _, c := range clients {

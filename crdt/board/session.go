@@ -40,7 +40,10 @@ type Session struct {
 	resetsFrom time.Time
 	answered   *ResetEvent // the last reset, sent again after a change of lanes until the client uses its actor
 
-	role atomic.Uint32 // Role; written by Board.run
+	late int // changes that wait for an archive
+
+	role atomic.Uint32                 // Role; written by Board.run
+	gate atomic.Pointer[chan struct{}] // closed to Submit while it is not nil; written by Board.run
 
 	// Guarded by Board.live.mu.
 	liveSeen uint64
@@ -96,6 +99,17 @@ func (s *Session) Submit(ctx context.Context, doc DocID, epoch uint32, raw []byt
 	case <-s.done:
 		return ErrClosed
 	default:
+	}
+	if gate := s.gate.Load(); gate != nil {
+		select {
+		case <-*gate:
+		case <-s.done:
+			return ErrClosed
+		case <-s.b.done:
+			return ErrClosed
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	select {
 	case s.b.changes <- sub:
@@ -213,6 +227,23 @@ func (s *Session) notify() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
+	}
+}
+
+// Called by Board.run: back-pressure on late changes.
+
+func (s *Session) wait() {
+	if s.late++; s.late == lateWaiting {
+		gate := make(chan struct{})
+		s.gate.Store(&gate)
+	}
+}
+
+func (s *Session) proceed() {
+	s.late--
+	if gate := s.gate.Load(); gate != nil && s.late == 0 {
+		s.gate.Store(nil)
+		close(*gate)
 	}
 }
 

@@ -169,7 +169,10 @@ func (p *parts) boards(o Options, m *appMetrics) (err error) {
 		Home: p.cfg.Matrix.UserID, Room: p.companion, Store: p.store, Log: p.store, Merger: pool,
 		Saved: func(id board.ID, s board.Saved) { p.hub.Saved(id, s) }, Observe: m.checkpoint, Logger: o.Log,
 	})
-	p.hub = board.NewHub(board.Config{Log: p.store, Checkpoints: p.checkpoints, Authority: p.identity.Role, Encode: wire.AppendEntry, Logger: o.Log, Observe: m.observe()})
+	p.hub = board.NewHub(board.Config{
+		Log: p.store, Checkpoints: p.checkpoints, Authority: p.identity.Role, Encode: wire.AppendEntry, Verify: p.checkpoints.Verify,
+		Server: board.Person(p.cfg.Matrix.UserID), Logger: o.Log, Observe: m.observe(),
+	})
 	p.transport, err = transport.New(transport.Config{
 		Hub: p.hub, Authenticate: p.authenticate, Origins: []string{p.cfg.PublicURL}, ServerName: p.companion.ServerName(), Companion: p.cfg.Matrix.UserID,
 		ClientIP: server.ClientIP,

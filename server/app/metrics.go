@@ -27,6 +27,9 @@ type appMetrics struct {
 	boards   prometheus.Gauge
 	sessions prometheus.Gauge
 	failed   prometheus.Counter
+	squashes *prometheus.HistogramVec
+	late     prometheus.Counter
+	carries  prometheus.Counter
 	saves    *prometheus.HistogramVec
 	saved    prometheus.Counter
 }
@@ -45,6 +48,10 @@ func newMetrics(reg prometheus.Registerer) *appMetrics {
 		sessions: prometheus.NewGauge(prometheus.GaugeOpts{Name: "lectern_sessions", Help: "Attached sessions."}),
 		failed:   prometheus.NewCounter(prometheus.CounterOpts{Name: "lectern_boards_failed_total", Help: "Boards closed because their log failed."}),
 	}
+	m.squashes = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "lectern_squash_seconds", Help: "From reading a page to its next epoch on disk, by outcome.", Buckets: []float64{.05, .2, 1, 5, 30}}, []string{"outcome"})
+	m.late = prometheus.NewCounter(prometheus.CounterOpts{Name: "lectern_changes_late_total", Help: "Committed changes for epochs that were over."})
+	m.carries = prometheus.NewCounter(prometheus.CounterOpts{Name: "lectern_carries_total", Help: "Changes authored to carry late work into newer epochs."})
+	reg.MustRegister(m.squashes, m.late, m.carries)
 	m.saves = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "lectern_checkpoint_seconds", Help: "Merging boards and writing them to their rooms, by step and outcome.", Buckets: []float64{.01, .05, .2, 1, 5, 30}}, []string{"step", "outcome"})
 	m.saved = prometheus.NewCounter(prometheus.CounterOpts{Name: "lectern_checkpoint_bytes_total", Help: "Bytes written to rooms."})
 	reg.MustRegister(m.saves, m.saved)
@@ -68,18 +75,26 @@ func (m *appMetrics) observe() board.Observe {
 		Dropped:  func(reason string, n int) { m.dropped.WithLabelValues(reason).Add(float64(n)) },
 		Boards:   func(d int) { m.boards.Add(float64(d)) },
 		Sessions: func(d int) { m.sessions.Add(float64(d)) },
-		Failed:   m.failed.Inc,
+		Squash:   func(took time.Duration, err error) { m.squashes.WithLabelValues(outcome(err)).Observe(took.Seconds()) },
+		Late: func(late, carries int) {
+			m.late.Add(float64(late))
+			m.carries.Add(float64(carries))
+		},
+		Failed: m.failed.Inc,
 	}
 }
 
 // checkpoint hears of every merge and every write to a room.
 func (m *appMetrics) checkpoint(step string, took time.Duration, bytes int, err error) {
-	outcome := "ok"
-	if err != nil {
-		outcome = "failed"
-	}
-	m.saves.WithLabelValues(step, outcome).Observe(took.Seconds())
+	m.saves.WithLabelValues(step, outcome(err)).Observe(took.Seconds())
 	m.saved.Add(float64(bytes))
+}
+
+func outcome(err error) string {
+	if err != nil {
+		return "failed"
+	}
+	return "ok"
 }
 
 // transport publishes the counters that the transport keeps itself.

@@ -162,7 +162,7 @@ func (c *Checkpointer) collect(ctx context.Context, out *board.Restored, d manif
 		var ch change.Change
 		limits, squash := &change.DefaultLimits, d.Epoch > 0 && page.Changes() == 1
 		if squash {
-			limits = &change.StoredLimits
+			limits = &change.SquashLimits
 		}
 		chunk, err := ch.ParseStored(stored, limits)
 		if err == nil && page.Has(ch.Hash) { // the genesis
