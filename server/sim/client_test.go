@@ -33,7 +33,8 @@ type client struct {
 
 	wishes int
 	outbox []outgoing
-	acked  map[board.Hash]bool
+	acked  map[board.Hash]wish
+	hid    map[string]bool // elements that this person ever deleted or brought back
 	tab    *tab
 	resets map[string]int
 }
@@ -88,7 +89,7 @@ func encode(dst []byte, e board.Entry) []byte {
 
 func newClient(t testing.TB, n int, rnd *rand.Rand) *client {
 	name := string(rune('a' + n))
-	return &client{t: t, name: name, person: board.Person("@" + name + ":example.org"), rnd: rnd, acked: map[board.Hash]bool{}, resets: map[string]int{}, tab: &tab{}}
+	return &client{t: t, name: name, person: board.Person("@" + name + ":example.org"), rnd: rnd, acked: map[board.Hash]wish{}, hid: map[string]bool{}, resets: map[string]int{}, tab: &tab{}}
 }
 
 // connect joins the board at an instance; failing is an ordinary thing.
@@ -141,6 +142,9 @@ func (c *client) gesture() {
 	}
 	c.wishes++
 	w := draw(c.rnd, c.name, c.wishes, t.page)
+	if _, ok := w.props["isDeleted"]; ok {
+		c.hid[w.id] = true
+	}
 	if t.fetched != nil {
 		t.waiting = append(t.waiting, w)
 		return
@@ -233,7 +237,7 @@ func (c *client) entry(e entry) {
 
 func (c *client) ack(h board.Hash) {
 	if i := slices.IndexFunc(c.outbox, func(o outgoing) bool { return o.hash == h }); i >= 0 {
-		c.acked[h] = true
+		c.acked[h] = c.outbox[i].wish
 		c.outbox = slices.Delete(c.outbox, i, i+1)
 		if i < c.tab.sent {
 			c.tab.sent--

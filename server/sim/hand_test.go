@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/educationpub/lectern/crdt/board"
 	"github.com/educationpub/lectern/crdt/change"
@@ -49,11 +50,19 @@ func draw(rnd *rand.Rand, who string, n int, page *schema.Page) wish {
 	return w
 }
 
-// token is what one text edit leaves in a text, found again by itself.
-func token(who string, n int) string { return fmt.Sprintf("<%s.%d>", who, n) }
+// token is what one text edit inserts: a character that nobody else writes, and some that everybody does.
+func token(who string, n int) string { return string(mark(who, n)) + "ab"[:n%3] }
+
+func mark(who string, n int) rune { return 0x20000 + rune(who[0]-'a')<<10 + rune(n) }
 
 func word(s string) schema.Value { return schema.Value{Kind: change.String, Str: s} }
 func whole(n int) schema.Value   { return schema.Value{Kind: change.Int, Num: uint64(n)} }
+
+// mark is the one character that a text edit is found by.
+func (w wish) mark() string {
+	_, n := utf8.DecodeRuneInString(w.token)
+	return w.token[:n]
+}
 
 // grant writes a wish on a page, applies it there and answers the changes; none where the page shows it already, or the element is gone.
 func (w wish) grant(page *schema.Page, actor board.ActorID) ([][]byte, error) {
@@ -127,7 +136,7 @@ func target(id string, props map[string]schema.Value) *schema.Page {
 // apply takes a change of the log into a replica; one that is in already does nothing.
 func apply(p *schema.Page, chunk []byte) error {
 	var c change.Change
-	if err := c.Parse(chunk, &change.SquashLimits); err != nil {
+	if err := c.Parse(chunk, &change.StoredLimits); err != nil {
 		return err
 	}
 	if p.Has(c.Hash) {
@@ -142,7 +151,7 @@ func apply(p *schema.Page, chunk []byte) error {
 
 func hashOf(chunk []byte) board.Hash {
 	var c change.Change
-	must(c.Parse(chunk, &change.SquashLimits))
+	must(c.Parse(chunk, &change.StoredLimits))
 	return board.Hash(c.Hash)
 }
 

@@ -1,0 +1,214 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/educationpub/lectern/crdt/board"
+)
+
+// TestWorlds lives through one world per seed. LECTERN_SIM_SEEDS=FROM-TO chooses others (make sim: 10,000).
+func TestWorlds(t *testing.T) {
+	from, to := uint64(0), uint64(200)
+	if s := os.Getenv("LECTERN_SIM_SEEDS"); s != "" {
+		a, b, ok := strings.Cut(s, "-")
+		var err1, err2 error
+		from, err1 = strconv.ParseUint(a, 10, 64)
+		to, err2 = strconv.ParseUint(b, 10, 64)
+		if !ok || err1 != nil || err2 != nil || from >= to {
+			t.Fatalf("LECTERN_SIM_SEEDS=%q is not FROM-TO", s)
+		}
+	}
+	for seed := from; seed < to; seed++ {
+		t.Run(fmt.Sprintf("SM1 seed %d", seed), func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) { live(t, dir, seed) })
+		})
+	}
+}
+
+// world is everything that exists for one seed. Owned by the test's goroutine.
+type world struct {
+	t       testing.TB
+	rnd     *rand.Rand
+	fabric  *fabric
+	a       *instance
+	clients []*client
+}
+
+func live(t *testing.T, dir string, seed uint64) {
+	rnd := rand.New(rand.NewPCG(seed, 7))
+	w := &world{t: t, rnd: rnd, fabric: newFabric(rand.New(rand.NewPCG(seed, 8)))}
+	w.a = &instance{t: t, rnd: rand.New(rand.NewPCG(seed, 9)), dir: dir, view: w.fabric.views[0]}
+	w.a.start()
+	for i := range 3 + rnd.IntN(3) {
+		w.clients = append(w.clients, newClient(t, i, rand.New(rand.NewPCG(seed, uint64(20+i)))))
+	}
+	for range 80 + rnd.IntN(80) {
+		w.step()
+	}
+	w.settle()
+	w.check()
+	w.a.stop(false)
+}
+
+// step is one thing that happens.
+func (w *world) step() {
+	c := w.clients[w.rnd.IntN(len(w.clients))]
+	switch k := w.rnd.IntN(40); {
+	case k < 20:
+		for range 1 + w.rnd.IntN(5) {
+			c.gesture()
+		}
+	case k < 26:
+		if c.tab.s == nil && !w.a.dead {
+			_ = c.connect(w.a)
+		}
+	case k < 28:
+		c.disconnect()
+	case k == 28:
+		c.reload()
+	case k == 29:
+		w.rest(time.Duration(w.rnd.IntN(400)) * time.Second)
+	case k == 30:
+		w.a.stop(w.rnd.IntN(4) > 0)
+		for _, c := range w.clients {
+			c.disconnect()
+		}
+		w.a.start()
+	case k == 31:
+		w.a.disk.mu.Lock()
+		w.a.disk.faults = []int{0, 0, 10, 40}[w.rnd.IntN(4)]
+		w.a.disk.mu.Unlock()
+	case k == 32:
+		w.fabric.mu.Lock()
+		w.a.view.down = w.rnd.IntN(2) == 0
+		w.fabric.mu.Unlock()
+	case k < 36:
+		w.squash(w.a)
+	default:
+		w.rest(time.Duration(w.rnd.IntN(3000)) * time.Millisecond)
+	}
+	w.pump()
+}
+
+func (w *world) rest(d time.Duration) { time.Sleep(d) }
+
+func (w *world) pump() {
+	for _, c := range w.clients {
+		synctest.Wait()
+		c.pump()
+	}
+}
+
+func (w *world) squash(in *instance) {}
+
+// settle ends every trouble and lets everybody catch up.
+func (w *world) settle() {
+	w.a.disk.mu.Lock()
+	w.a.disk.faults = 0
+	w.a.disk.mu.Unlock()
+	w.fabric.split(false)
+	w.fabric.mu.Lock()
+	w.a.view.down = false
+	w.fabric.mu.Unlock()
+	for range 200 {
+		done := true
+		for _, c := range w.clients {
+			if c.tab.s == nil {
+				if err := c.connect(w.a); err != nil {
+					w.t.Fatalf("SM1 %s cannot connect: %v", c.name, err)
+				}
+			}
+			c.flush()
+			done = done && len(c.outbox) == 0 && c.tab.page != nil && !c.tab.moving && len(c.tab.redo)+len(c.tab.waiting) == 0
+		}
+		if done {
+			time.Sleep(time.Minute)
+			w.pump()
+			return
+		}
+		time.Sleep(time.Second)
+		w.pump()
+	}
+	for _, c := range w.clients {
+		w.t.Errorf("SM1 %s: %d unacknowledged, moving %v, page %v", c.name, len(c.outbox), c.tab.moving, c.tab.page != nil)
+	}
+	w.t.FailNow()
+}
+
+// check is what must hold in every world.
+func (w *world) check() {
+	log := map[board.Hash]board.Entry{}
+	var after uint64
+	for {
+		entries, err := w.a.disk.Store.Read(context.Background(), testBoard, after, 1000, 1<<20)
+		must(err)
+		if len(entries) == 0 {
+			break
+		}
+		for _, e := range entries {
+			log[e.Hash] = e
+			after = e.Seq
+		}
+	}
+	scene := w.scene(w.a)
+	hid := map[string]bool{}
+	for _, c := range w.clients {
+		maps.Copy(hid, c.hid)
+	}
+	for _, c := range w.clients {
+		if got := shown(c.tab.page); got != scene.json {
+			w.t.Errorf("SM3 %s shows something else than the server:\n%s\nserver:\n%s", c.name, got, scene.json)
+		}
+		for h, wish := range c.acked {
+			if _, ok := log[h]; !ok {
+				w.t.Errorf("SM1 %s: an acknowledged change is not in the log", c.name)
+			}
+			if hid[wish.id] {
+				continue
+			}
+			text, ok := scene.texts[wish.id]
+			if !ok {
+				w.t.Errorf("SM4 %s: element %s, which nobody deleted, is gone", c.name, wish.id)
+			}
+			if n := strings.Count(text, wish.mark()); wish.token != "" && n != 1 {
+				w.t.Errorf("SM4 %s: what was written into %s stands there %d times: %q", c.name, wish.id, n, text)
+			}
+		}
+	}
+}
+
+// scene is what an instance says that the page shows.
+func (w *world) scene(in *instance) (out struct {
+	json  string
+	texts map[string]string
+},
+) {
+	v, err := in.hub.Scene(context.Background(), testBoard, w.clients[0].tab.doc)
+	must(err)
+	out.texts = map[string]string{}
+	var b strings.Builder
+	for _, e := range v.Elements {
+		if d, _ := e.Get("isDeleted"); d == true {
+			continue
+		}
+		j, err := e.MarshalJSON()
+		must(err)
+		b.Write(j)
+		b.WriteByte('\n')
+		text, _ := e.Get("originalText")
+		out.texts[e.ID], _ = text.(string)
+	}
+	out.json = b.String()
+	return out
+}
