@@ -48,6 +48,7 @@ type tab struct {
 
 	doc     board.DocID
 	epoch   uint32
+	newest  uint32       // that the log has told of
 	page    *schema.Page // nil: not fetched yet
 	frozen  bool         // the page misses entries: nothing more can be applied to it
 	moving  bool         // a document is to be fetched
@@ -57,9 +58,10 @@ type tab struct {
 	waiting []wish  // made while own changes of the old epoch are waited for
 	redo    []wish  // refused with the document they stood in
 
-	in   *instance
-	s    *board.Session
-	sent int // of the outbox, in this session
+	in     *instance
+	s      *board.Session
+	sought bool
+	sent   int // of the outbox, in this session
 }
 
 type fetched struct {
@@ -109,7 +111,7 @@ func (c *client) connect(in *instance) error {
 		}
 		return nil
 	}
-	t.have, t.kept = w.Meta.Docs[0].Seq, nil
+	t.have, t.kept, t.newest = w.Meta.Docs[0].Seq, nil, 0
 	t.frozen, t.moving, t.offer = true, true, t.offer || foreign
 	return nil
 }
@@ -195,6 +197,10 @@ func (c *client) pump() {
 		for _, e := range b.Events {
 			c.event(e)
 		}
+		if t.sought { // what the batch has beside the reset is of the old position
+			t.sought = false
+			continue
+		}
 		for i, raw := range b.Entries {
 			var e entry
 			must(json.Unmarshal(raw, &e))
@@ -224,6 +230,7 @@ func (c *client) entry(e entry) {
 	switch {
 	case e.Doc != t.doc:
 	case e.Kind == board.KindEpoch:
+		t.newest = max(t.newest, e.Epoch)
 		t.moving = t.moving || e.Epoch > t.epoch
 	case e.Kind != board.KindChange && e.Kind != board.KindCarry && e.Kind != board.KindLate:
 	case t.page == nil || t.frozen || e.Epoch > t.epoch:
@@ -253,7 +260,11 @@ func (c *client) event(e board.Event) {
 			c.ack(h)
 		}
 	case board.ResetEvent:
+		if e.Actor == t.actor {
+			return // said again, because we sought
+		}
 		c.resets[e.Code]++
+		c.t.Logf("%s: reset %s (%s) of %x", c.name, e.Code, e.Message, e.Hash[:4])
 		if e.Code != "gap" && e.Code != "unknown_epoch" {
 			c.t.Fatalf("%s: an honest change was refused: %s %s", c.name, e.Code, e.Message)
 		}
@@ -274,7 +285,7 @@ func (c *client) event(e board.Event) {
 		t.redo = append(t.redo, t.waiting...)
 		t.waiting, t.fetched = nil, nil
 		t.page, t.moving, t.kept, t.frozen = nil, true, nil, true
-		t.have = 0 // everything once more: the document is fetched anew
+		t.have, t.sought = 0, true // everything once more: the document is fetched anew
 		if err := t.s.Seek(0); err != nil {
 			c.t.Fatal(err)
 		}
@@ -307,11 +318,11 @@ func (c *client) advance() {
 		return
 	}
 	kept := t.kept
-	t.page, t.epoch, t.frozen, t.moving, t.fetched, t.kept = f.page, f.epoch, false, false, nil, nil
+	t.page, t.epoch, t.frozen, t.moving, t.fetched, t.kept = f.page, f.epoch, false, t.newest > f.epoch, nil, nil
 	for _, e := range kept {
 		switch {
 		case e.Epoch > t.epoch:
-			t.kept, t.moving = append(t.kept, e), true
+			t.kept = append(t.kept, e)
 		case e.Epoch == t.epoch:
 			if err := apply(t.page, e.Bytes); err != nil {
 				c.t.Fatalf("SM3 %s: kept entry %d does not apply: %v", c.name, e.Seq, err)

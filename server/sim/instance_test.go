@@ -52,7 +52,7 @@ func (in *instance) start() {
 		Saved: func(id board.ID, v board.Saved) { in.hub.Saved(id, v) },
 	})
 	in.hub = board.NewHub(board.Config{
-		Log: in.disk, Checkpoints: in.cp, Encode: encode, Idle: time.Minute,
+		Log: in.disk, Checkpoints: in.cp, Encode: encode, Idle: time.Minute, Verify: verify, Server: board.Person(in.view.user),
 		Authority: func(string, board.Person) (board.Role, string) { return board.RoleModerator, "" },
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -185,6 +185,17 @@ func (engine) Merge(_ context.Context, base []byte, changes [][]byte) (res worke
 	}
 	res.Document, res.Heads = d.Save(), d.Heads()
 	return res, nil
+}
+
+// verify is what the merge worker does to a squash.
+func verify(ctx context.Context, kind string, chunk []byte, _ []board.Element) ([]byte, []board.Hash, error) {
+	time.Sleep(300 * time.Millisecond) // people go on drawing
+	res, err := engine{}.Merge(ctx, schema.Genesis(kind), [][]byte{chunk})
+	heads := make([]board.Hash, len(res.Heads))
+	for i, h := range res.Heads {
+		heads[i] = board.Hash(h)
+	}
+	return res.Document, heads, err
 }
 
 func (engine) Changes(_ context.Context, document []byte) ([][]byte, []worker.Hash, error) {

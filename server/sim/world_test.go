@@ -8,11 +8,13 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/educationpub/lectern/crdt/board"
+	"github.com/educationpub/lectern/crdt/change"
 )
 
 // TestWorlds lives through one world per seed. LECTERN_SIM_SEEDS=FROM-TO chooses others (make sim: 10,000).
@@ -43,6 +45,8 @@ type world struct {
 	fabric  *fabric
 	a       *instance
 	clients []*client
+
+	squashes atomic.Int64
 }
 
 func live(t *testing.T, dir string, seed uint64) {
@@ -50,6 +54,11 @@ func live(t *testing.T, dir string, seed uint64) {
 	w := &world{t: t, rnd: rnd, fabric: newFabric(rand.New(rand.NewPCG(seed, 8)))}
 	w.a = &instance{t: t, rnd: rand.New(rand.NewPCG(seed, 9)), dir: dir, view: w.fabric.views[0]}
 	w.a.start()
+	defer func() {
+		if !w.a.dead { // the world failed
+			w.a.stop(true)
+		}
+	}()
 	for i := range 3 + rnd.IntN(3) {
 		w.clients = append(w.clients, newClient(t, i, rand.New(rand.NewPCG(seed, uint64(20+i)))))
 	}
@@ -110,7 +119,18 @@ func (w *world) pump() {
 	}
 }
 
-func (w *world) squash(in *instance) {}
+// squash begins one; people go on meanwhile.
+func (w *world) squash(in *instance) {
+	if in.dead || w.clients[0].tab.doc == "" {
+		return
+	}
+	doc := w.clients[0].tab.doc
+	in.ended.Go(func() { // ends with the squash, or with the hub
+		if err := in.hub.Squash(context.Background(), testBoard, doc); err == nil {
+			w.squashes.Add(1)
+		}
+	})
+}
 
 // settle ends every trouble and lets everybody catch up.
 func (w *world) settle() {
@@ -149,6 +169,7 @@ func (w *world) settle() {
 // check is what must hold in every world.
 func (w *world) check() {
 	log := map[board.Hash]board.Entry{}
+	var inOrder []board.Entry
 	var after uint64
 	for {
 		entries, err := w.a.disk.Store.Read(context.Background(), testBoard, after, 1000, 1<<20)
@@ -156,6 +177,7 @@ func (w *world) check() {
 		if len(entries) == 0 {
 			break
 		}
+		inOrder = append(inOrder, entries...)
 		for _, e := range entries {
 			log[e.Hash] = e
 			after = e.Seq
@@ -169,6 +191,12 @@ func (w *world) check() {
 	for _, c := range w.clients {
 		if got := shown(c.tab.page); got != scene.json {
 			w.t.Errorf("SM3 %s shows something else than the server:\n%s\nserver:\n%s", c.name, got, scene.json)
+			w.t.Logf("%s: epoch %d have %d changes %d", c.name, c.tab.epoch, c.tab.have, c.tab.page.Changes())
+			for _, e := range inOrder {
+				if e.Epoch == c.tab.epoch && !c.tab.page.Has(change.Hash(e.Hash)) {
+					w.t.Logf("  lacks %d kind %d epoch %d %x of %s", e.Seq, e.Kind, e.Epoch, e.Hash[:4], e.Person)
+				}
+			}
 		}
 		for h, wish := range c.acked {
 			if _, ok := log[h]; !ok {
