@@ -6,7 +6,7 @@ export GOFLAGS := $(GOFLAGS) -tags=goolm
 export CGO_ENABLED := 1
 WEB := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -path web/e2e -prune -o -path web/test -prune -o -type f -print 2>/dev/null)
 
-.PHONY: all build run web test race lint fmt bench e2e fuzz load crash clean need modules
+.PHONY: all build run web test race lint fmt bench e2e fuzz load crash sim clean need modules
 all: build
 
 build: need web                   ## bin/lectern, front end embedded
@@ -49,6 +49,9 @@ load: need                        ## measure a board server beside a bare relay.
 
 crash: need                       ## kill -9 in the middle of editing, 20 times. ARGS="-rounds 3 …"
 	go build -o bin/lectern-load ./server/lectern-load && bin/lectern-load crash $(ARGS)
+
+sim: need                         ## the long form of the simulation: SEEDS=0-10000
+	LECTERN_SIM_SEEDS=$(or $(SEEDS),0-10000) go test -timeout 3h ./server/sim
 
 clean:                            ## what was built; demo data and npm packages stay
 	rm -rf bin web/dist/.vite web/dist/*

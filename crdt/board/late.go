@@ -198,7 +198,7 @@ func (b *Board) load(p *page, from uint32) {
 			if have[m.from-1] {
 				continue
 			}
-			a, err := b.hub.readArchive(ctx, b.id, p.doc, m.from-1)
+			a, err := b.hub.readArchive(ctx, b.id, p.doc, m.from-1, b.squashActor(p.doc, m.from))
 			if err != nil {
 				m.err = err
 				break
@@ -209,29 +209,30 @@ func (b *Board) load(p *page, from uint32) {
 	})
 }
 
-// readArchive reads an epoch that is over, and what was carried into the one after it.
-func (h *Hub) readArchive(ctx context.Context, id ID, doc DocID, epoch uint32) (*archive, error) {
-	a, n := &archive{page: schema.NewPage(), carried: schema.NewPage(), used: time.Now()}, 0
-	into := func(p *schema.Page, only func(EntryKind) bool) func(e *Entry) error {
-		return func(e *Entry) error {
-			if e.Kind == KindErased {
-				return errGone
-			}
-			n++
-			if !only(e.Kind) {
-				return nil
-			}
-			return replay(p, e)
+// readArchive reads an epoch that is over, and what was carried into the one after it, which opened names: a log that has not opened that one itself,
+// because it was restored there, does not have the archive.
+func (h *Hub) readArchive(ctx context.Context, id ID, doc DocID, epoch uint32, opened ActorID) (*archive, error) {
+	a, here := &archive{page: schema.NewPage(), carried: schema.NewPage(), used: time.Now()}, false
+	into := func(p *schema.Page, e *Entry) error {
+		if e.Kind == KindErased {
+			return errGone
 		}
+		return replay(p, e)
 	}
-	if err := h.readDoc(ctx, id, doc, epoch, into(a.page, func(EntryKind) bool { return true })); err != nil {
+	err := h.readDoc(ctx, id, doc, epoch+1, func(e *Entry) error {
+		here = here || e.Kind == KindEpoch && e.Actor == opened
+		if !here || e.Kind != KindEpoch && e.Kind != KindCarry {
+			return nil
+		}
+		return into(a.carried, e)
+	})
+	if err == nil && !here {
+		err = errGone
+	}
+	if err != nil {
 		return nil, err
 	}
-	if n == 0 {
-		return nil, errGone // a restored board, or one that never had it
-	}
-	err := h.readDoc(ctx, id, doc, epoch+1, into(a.carried, func(k EntryKind) bool { return k == KindEpoch || k == KindCarry }))
-	return a, err
+	return a, h.readDoc(ctx, id, doc, epoch, func(e *Entry) error { return into(a.page, e) })
 }
 
 type loadedMsg struct {
@@ -248,28 +249,42 @@ func (m loadedMsg) handle(b *Board) {
 		p.archives[epoch] = a
 	}
 	if m.err != nil {
-		b.hub.log.Warn("archive not loaded", "board", b.id, "doc", p.doc, "epoch", m.from-1, "err", m.err)
-		waiting, imports := p.waiting, p.imports
-		p.waiting, p.imports = nil, nil
-		for _, sub := range waiting {
-			if sub.epoch >= m.from {
-				p.waiting = append(p.waiting, sub)
-				continue
-			}
-			sub.s.proceed()
-			actor, _ := sub.author()
-			b.refuse(sub, actor, unknownEpoch, "The part of the page's history that this was drawn in is not here any more.")
-		}
-		for _, i := range imports {
-			if i.epoch >= m.from {
-				p.imports = append(p.imports, i)
-			} else {
-				i.reply <- ErrUnknownEpoch.Because("epoch %d of %s: %w", i.epoch, p.doc, m.err)
-			}
-		}
+		m.unload(b)
 	}
 	b.arm()
 	b.proceed()
+}
+
+// unload answers what waited for an archive that has not come. One that is gone refuses; one that could not be read now sends people away and back again:
+// a refusal would have their clients make anew what may be in the log already.
+func (m loadedMsg) unload(b *Board) {
+	p, gone := m.p, errors.Is(m.err, errGone)
+	b.hub.log.Warn("archive not loaded", "board", b.id, "doc", p.doc, "epoch", m.from-1, "gone", gone, "err", m.err)
+	waiting, imports := p.waiting, p.imports
+	p.waiting, p.imports = nil, nil
+	for _, sub := range waiting {
+		if sub.epoch >= m.from {
+			p.waiting = append(p.waiting, sub)
+			continue
+		}
+		sub.s.proceed()
+		if gone {
+			actor, _ := sub.author()
+			b.refuse(sub, actor, unknownEpoch, "The part of the page's history that this was drawn in is not here any more.")
+			continue
+		}
+		b.bye(sub.s, ByeEvent{Close: 4410, Code: ErrUnavailable.code, Message: "An older part of the board cannot be read now. What was not acknowledged is sent again.", Retry: 2 * time.Second})
+	}
+	for _, i := range imports {
+		switch {
+		case i.epoch >= m.from:
+			p.imports = append(p.imports, i)
+		case gone:
+			i.reply <- ErrUnknownEpoch.Because("epoch %d of %s: %w", i.epoch, p.doc, m.err)
+		default:
+			i.reply <- ErrUnavailable.Because("epoch %d of %s: %w", i.epoch, p.doc, m.err)
+		}
+	}
 }
 
 // forget drops archives that nobody needed for a while, and answers when to look again.
