@@ -222,7 +222,7 @@ func (w *world) scene(in *instance) (out struct {
 	texts map[string]string
 },
 ) {
-	v, err := in.hub.Scene(context.Background(), testBoard, w.clients[0].tab.doc)
+	v, err := in.hub.Scene(context.Background(), testBoard, w.clients[0].tab.doc, nil)
 	must(err)
 	out.texts = map[string]string{}
 	var b strings.Builder
