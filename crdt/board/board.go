@@ -258,7 +258,11 @@ func (b *Board) accept(p *page, actor ActorID, person Person, c *change.Change, 
 	p.Apply(c, raw)
 	p.changedAt = now
 	b.touch(p, c, person)
-	b.batch = append(b.batch, Entry{Seq: seq, Doc: p.doc, Epoch: p.epoch, Kind: KindChange, Hash: Hash(c.Hash), Actor: actor, Person: person, At: now, Bytes: raw})
+	kind := KindChange
+	if actor.ofServer() {
+		kind = KindCarry // another server's
+	}
+	b.batch = append(b.batch, Entry{Seq: seq, Doc: p.doc, Epoch: p.epoch, Kind: kind, Hash: Hash(c.Hash), Actor: actor, Person: person, At: now, Bytes: raw})
 }
 
 // duplicate: the change is in the log, or on its way to it.

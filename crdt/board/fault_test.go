@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -222,8 +223,8 @@ func TestOpen(t *testing.T) {
 	})
 }
 
-// TestLife runs random people on one board with failing appends, kicks, overtaking changes, lane moves and restarts, and looks at every
-// invariant. A failing seed is printed.
+// TestLife runs random people on one board with failing appends, kicks, overtaking changes, lane moves, squashes, people who stay behind in old epochs,
+// and restarts, and looks at every invariant. A failing seed is printed.
 func TestLife(t *testing.T) {
 	for seed := range uint64(60) {
 		t.Run(fmt.Sprintf("BD26 seed %d", seed), func(t *testing.T) {
@@ -237,7 +238,23 @@ func life(t *testing.T, r *rig, rnd *rand.Rand) {
 	r.set(eve, board.RoleParticipant)
 	var all, live []*client
 	acked := map[board.Hash]bool{}
-	for range 150 {
+	r.verify = func(context.Context) error {
+		r.mu.Lock()
+		wait, fails := rnd.IntN(2000), rnd.IntN(5) == 0
+		r.mu.Unlock()
+		time.Sleep(time.Duration(wait) * time.Millisecond)
+		if fails {
+			return errors.New("the engine is not well")
+		}
+		return nil
+	}
+	random := func(n int) int { // shared with the goroutines that verify
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return rnd.IntN(n)
+	}
+	var squashes sync.WaitGroup
+	for range 200 {
 		for i := 0; i < len(live); { // who was told to go is gone
 			if len(events[board.ByeEvent](live[i])) > 0 {
 				live[i].s.Leave()
@@ -246,30 +263,39 @@ func life(t *testing.T, r *rig, rnd *rand.Rand) {
 			}
 			i++
 		}
-		p := people[rnd.IntN(len(people))]
-		if len(live) == 0 || rnd.IntN(10) == 0 {
+		p := people[random(len(people))]
+		if len(live) == 0 || random(10) == 0 {
 			if c, err := r.tryJoin(p); err == nil {
 				all, live = append(all, c), append(live, c)
 			}
 			continue
 		}
-		c := live[rnd.IntN(len(live))]
-		switch rnd.IntN(14) {
+		c := live[random(len(live))]
+		switch random(18) {
+		case 14:
+			squashes.Go(func() { _ = r.hub.Squash(context.Background(), testBoard, c.doc) })
+		case 15:
+			c.read()
+			c.move()
+		case 16:
+			if random(4) == 0 {
+				time.Sleep(11 * time.Minute) // archives are dropped
+			}
 		case 0:
 			c.s.Leave()
 			c.read()
 			c.events = append(c.events, board.ByeEvent{})
 		case 1:
-			r.set(p, board.Role(rnd.IntN(3)))
+			r.set(p, board.Role(random(3)))
 			r.hub.Recheck(testRoom)
 		case 2:
 			r.set(p, board.RoleParticipant)
 			r.hub.Recheck(testRoom)
 		case 3:
-			r.log.Fail(boardtest.Append, rnd.IntN(3), rnd.IntN(2) == 0)
+			r.log.Fail(boardtest.Append, random(3), random(2) == 0)
 		case 4:
 			c.read()
-			back := uint64(rnd.IntN(int(c.have) + 1))
+			back := uint64(random(int(c.have) + 1))
 			if err := c.s.Seek(back); err == nil {
 				c.have = back
 			}
@@ -278,25 +304,36 @@ func life(t *testing.T, r *rig, rnd *rand.Rand) {
 				c.submit(c.a.Make(fmt.Sprint("f", c.s.ID(), c.n)), []byte("garbage"))
 			}
 		case 6:
-			c.s.Live(uint8(rnd.IntN(5)), []byte("x"))
+			c.s.Live(uint8(random(5)), []byte("x"))
 		case 7:
-			time.Sleep(time.Duration(rnd.IntN(12)) * time.Second)
+			time.Sleep(time.Duration(random(12)) * time.Second)
 		default:
 			var list [][]byte
-			for range 1 + rnd.IntN(6) {
-				c.n++
-				list = append(list, c.a.Make(fmt.Sprintf("s%d-%d", c.s.ID(), c.n)))
+			for range 1 + random(6) {
+				ids := c.a.Elements()
+				switch n := random(8); {
+				case n > 3 || len(ids) == 0:
+					c.n++
+					list = append(list, c.a.Make(fmt.Sprintf("s%d-%d", c.s.ID(), c.n)))
+				case n > 0:
+					list = append(list, c.a.Move(ids[random(len(ids))], int64(random(9))))
+				default:
+					list = append(list, c.a.Hide(ids[random(len(ids))]))
+				}
 			}
-			rnd.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+			if i := random(len(list)); random(2) == 0 {
+				list[0], list[i] = list[i], list[0]
+			}
 			c.submit(list...)
 		}
-		if rnd.IntN(3) == 0 {
+		if random(3) == 0 {
 			c.read()
 			if resets := events[board.ResetEvent](c); len(resets) > 0 {
 				c.a = boardtest.NewAuthor(resets[len(resets)-1].Actor)
 			}
 		}
 	}
+	squashes.Wait()
 	time.Sleep(30 * time.Second)
 	for _, c := range live {
 		c.read()
@@ -324,5 +361,6 @@ func life(t *testing.T, r *rig, rnd *rand.Rand) {
 		t.Fatal(err)
 	}
 	late.read()
-	want(t, "a late joiner has the log", len(late.entries), len(log))
+	want(t, "a late joiner has the log", late.have, uint64(len(log)))
+	want(t, "and the epoch", late.epoch, r.epochs(late.doc))
 }

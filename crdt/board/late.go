@@ -168,6 +168,8 @@ func (b *Board) settleLate() {
 	if len(b.batch) > 0 {
 		b.retry()
 		b.flush()
+	} else if len(b.parked) > 0 { // nothing new, and somebody waits to be told
+		b.proceed()
 	}
 }
 

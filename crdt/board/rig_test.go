@@ -107,6 +107,25 @@ func (r *rig) Verify(ctx context.Context, kind string, squash []byte, elements [
 	return d.Save(), heads, nil
 }
 
+func (r *rig) verifyBy(f func(context.Context) error) {
+	r.mu.Lock()
+	r.verify = f
+	r.mu.Unlock()
+}
+
+func (r *rig) squashed() []error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.squashes)
+}
+
+// carried counts late changes and carries.
+func (r *rig) carried() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return fmt.Sprint(r.late, r.carries)
+}
+
 func (r *rig) drops(reason string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -66,7 +66,7 @@ func TestSquash(t *testing.T) {
 		c := r.join(bob)
 		want(t, "welcome: epoch", c.w.Meta.Docs[0].Epoch, 1)
 		want(t, "welcome: the squash is what is fetched", c.w.Meta.Docs[0].Seq, 23)
-		want(t, "observed", len(r.squashes), 1)
+		want(t, "observed", len(r.squashed()), 1)
 		a.move()
 		list := [][]byte{a.a.Move("s1-3", 9), a.a.Make("new")}
 		a.submit(list...)
@@ -83,7 +83,7 @@ func TestSquash(t *testing.T) {
 		a.s.Leave()
 		time.Sleep(6 * time.Minute)
 		reads := 0
-		r.log.OnReadDoc = func() { reads++ }
+		r.log.OnReadDoc(func() { reads++ })
 		b := r.join(ada)
 		want(t, "reads", reads, 2)
 		want(t, "epoch", b.w.Meta.Docs[0].Epoch, 1)
@@ -94,7 +94,7 @@ func TestSquash(t *testing.T) {
 		a.draw(5)
 		a.settle()
 		gate := make(chan struct{})
-		r.verify = func(context.Context) error { <-gate; return nil }
+		r.verifyBy(func(context.Context) error { <-gate; return nil })
 		done := make(chan error, 1)
 		go func() { done <- r.hub.Squash(context.Background(), testBoard, a.doc) }()
 		synctest.Wait()
@@ -119,7 +119,7 @@ func TestSquash(t *testing.T) {
 			a.draw(5)
 			a.settle()
 			gate := make(chan struct{})
-			r.verify = func(context.Context) error { <-gate; return nil }
+			r.verifyBy(func(context.Context) error { <-gate; return nil })
 			done := make(chan error, 1)
 			go func() { done <- r.hub.Squash(context.Background(), testBoard, a.doc) }()
 			synctest.Wait()
@@ -158,26 +158,26 @@ func TestSquash(t *testing.T) {
 		})
 	}
 	inBubble(t, "EP4 a squash that fails leaves the page as it was and waits five minutes", func(t *testing.T, r *rig) {
-		r.verify = func(context.Context) error { return errors.New("no") }
+		r.verifyBy(func(context.Context) error { return errors.New("no") })
 		a := r.join(ada)
 		a.draw(1000)
 		time.Sleep(30 * time.Second)
-		want(t, "tried", len(r.squashes), 1)
-		if r.squashes[0] == nil {
+		want(t, "tried", len(r.squashed()), 1)
+		if r.squashed()[0] == nil {
 			t.Fatal("no error")
 		}
 		a.draw(1)
 		time.Sleep(4 * time.Minute)
-		want(t, "still", len(r.squashes), 1)
-		r.verify = nil
+		want(t, "still", len(r.squashed()), 1)
+		r.verifyBy(nil)
 		time.Sleep(time.Minute)
-		want(t, "again", len(r.squashes), 2)
+		want(t, "again", len(r.squashed()), 2)
 		want(t, "epoch", r.epochs(a.doc), 1)
 		a.settle()
 		r.check(a)
 	})
 	inBubble(t, "EP4 a verification that hangs ends after a minute; drain does not wait for it", func(t *testing.T, r *rig) {
-		r.verify = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		r.verifyBy(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
 		a := r.join(ada)
 		a.draw(1000)
 		time.Sleep(12 * time.Second)
@@ -185,7 +185,7 @@ func TestSquash(t *testing.T) {
 		a.settle()
 		want(t, "entries", len(r.check(a)), 1001)
 		time.Sleep(time.Minute)
-		want(t, "given up", len(r.squashes), 1)
+		want(t, "given up", len(r.squashed()), 1)
 		go func() { _ = r.hub.Squash(context.Background(), testBoard, a.doc) }()
 		time.Sleep(time.Second)
 		start := time.Now()
@@ -285,7 +285,7 @@ func TestSquash(t *testing.T) {
 		}
 		time.Sleep(5 * time.Minute)
 		want(t, "at a time", most, 2)
-		want(t, "all of them", len(r.squashes), 5)
+		want(t, "all of them", len(r.squashed()), 5)
 		_ = docs
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/sha256"
+	"maps"
 	"slices"
 
 	"github.com/educationpub/lectern/crdt/board"
@@ -103,8 +104,8 @@ func (a *Author) See(chunks ...[]byte) {
 // On makes the next change build on another author's last one; it must be ahead in operation numbers.
 func (a *Author) On(b *Author) { a.heads, a.end = slices.Clone(b.heads), b.end }
 
-// Has says whether an element was made or seen.
-func (a *Author) Has(id string) bool { _, ok := a.made[id]; return ok }
+// Elements are the ids of what was made or seen, ascending.
+func (a *Author) Elements() []string { return slices.Sorted(maps.Keys(a.made)) }
 
 // Make is a change that makes an element.
 func (a *Author) Make(id string) []byte {

@@ -32,8 +32,8 @@ const (
 type Log struct {
 	// Latency of an append; set before use.
 	Latency time.Duration
-	// OnRead and OnReadDoc run at the beginning of every Read and ReadDoc; set before use.
-	OnRead, OnReadDoc func()
+	// OnRead runs at the beginning of every Read; set before use.
+	OnRead func()
 
 	queue chan func()
 	ended chan struct{}
@@ -44,6 +44,7 @@ type Log struct {
 	faults map[Step]fault
 	gate   chan struct{} // not nil: appends wait until it is closed
 	reads  int
+	onDoc  func()
 }
 
 type stored struct {
@@ -99,6 +100,13 @@ func (l *Log) Pause() (resume func()) {
 		l.mu.Unlock()
 		close(gate)
 	}
+}
+
+// OnReadDoc makes f run at the beginning of every ReadDoc; nil: nothing.
+func (l *Log) OnReadDoc(f func()) {
+	l.mu.Lock()
+	l.onDoc = f
+	l.mu.Unlock()
 }
 
 // Reads counts calls of Read.
@@ -272,8 +280,11 @@ func (l *Log) Read(_ context.Context, id board.ID, after uint64, limit, maxBytes
 }
 
 func (l *Log) ReadDoc(_ context.Context, id board.ID, doc board.DocID, epoch uint32, after uint64, limit, maxBytes int) (out []board.Entry, err error) {
-	if l.OnReadDoc != nil {
-		l.OnReadDoc()
+	l.mu.Lock()
+	first := l.onDoc
+	l.mu.Unlock()
+	if first != nil {
+		first()
 	}
 	err = l.step(ReadDoc, func() error {
 		b := l.boards[id]
@@ -318,4 +329,15 @@ func (l *Log) IssueActor(_ context.Context, id board.ID, a board.ActorID, p boar
 		b.actors[a] = p
 		return nil
 	})
+}
+
+// Erase ends the retention of an epoch of a document: its entries keep their numbers only.
+func (l *Log) Erase(id board.ID, doc board.DocID, epoch uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.boards[id].entries {
+		if e := &l.boards[id].entries[i]; e.Doc == doc && e.Epoch == epoch {
+			e.Kind, e.Bytes = board.KindErased, nil
+		}
+	}
 }
