@@ -12,7 +12,9 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/educationpub/lectern/crdt"
 	"github.com/educationpub/lectern/crdt/board"
+	"github.com/educationpub/lectern/crdt/schema"
 	"github.com/educationpub/lectern/server/store"
 	"github.com/educationpub/lectern/server/transport/client"
 	"github.com/educationpub/lectern/server/wire"
@@ -40,7 +42,7 @@ func newHouse(t testing.TB, change func(*Config)) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.hub = board.NewHub(board.Config{Log: st, Authority: h.authority, Encode: wire.AppendEntry})
+	h.hub = board.NewHub(board.Config{Log: st, Authority: h.authority, Encode: wire.AppendEntry, Verify: verify, Server: "@lectern:example.org"})
 	cfg := Config{
 		Hub: h.hub, ServerName: "example.org", Companion: "@lectern:example.org",
 		Authenticate: func(_ context.Context, tok string) (Auth, error) {
@@ -78,6 +80,18 @@ func newHouse(t testing.TB, change func(*Config)) *house {
 		}
 	})
 	return h
+}
+
+// verify asks the engine in this process.
+func verify(_ context.Context, kind string, squash []byte, _ []board.Element) ([]byte, []board.Hash, error) {
+	d, err := crdt.Load(schema.Genesis(kind))
+	if err == nil {
+		err = d.Apply([][]byte{squash})
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return d.Save(), []board.Hash{board.Hash(d.Heads()[0])}, nil
 }
 
 func (h *house) authority(_ string, p board.Person) (board.Role, string) {

@@ -70,7 +70,8 @@ type Stats struct {
 	Again           uint64 // entries that were there already
 	Gaps            uint64
 	Moves           [2]uint64
-	Acked           uint64
+	Acked           uint64 // by their echo, or by known
+	Known           uint64 // by known
 	Resets          uint64
 	Resent          uint64
 }
@@ -189,6 +190,13 @@ func (c *Client) receive(f wire.Frame, lane int) {
 		if !c.opts.Stay {
 			c.move(int(f.Lane))
 		}
+	case wire.Known:
+		for _, h := range f.Hashes {
+			if c.settle([32]byte(h)) {
+				c.stats.Acked++
+				c.stats.Known++
+			}
+		}
 	case wire.Reset:
 		c.stats.Resets++
 		c.settle([32]byte(append(f.Hash, make([]byte, 32)...)))
@@ -227,7 +235,7 @@ func (c *Client) entries(f wire.Entries, lane int) {
 	c.stats.Entries[lane] += uint64(len(list))
 	if len(c.unacked) > 0 {
 		for _, e := range list {
-			if bytes.Equal(e.Actor, c.welcome.Actor) && c.settle(Hash(e.Bytes)) {
+			if len(e.Bytes) > 0 && bytes.Equal(e.Actor, c.welcome.Actor) && c.settle(Hash(e.Bytes)) {
 				c.stats.Acked++
 			}
 		}
