@@ -117,6 +117,16 @@ func (a *Author) Move(id string, x int64) []byte {
 	return a.put(id, "x", change.Op{Kind: change.Int, Num: uint64(x)})
 }
 
+// Draw is a change that gives an element a stroke of about so many bytes.
+func (a *Author) Draw(id string, size int) []byte {
+	points, x := make([]byte, size&^1), uint32(len(a.seen))
+	for i := range points {
+		x = x*1664525 + 1013904223
+		points[i] = byte(x >> 25)
+	}
+	return a.put(id, "points", change.Op{Kind: change.Bytes, Raw: points})
+}
+
 // Hide is a change that marks an element as deleted.
 func (a *Author) Hide(id string) []byte { return a.put(id, "isDeleted", change.Op{Kind: change.True}) }
 

@@ -57,7 +57,7 @@ func Epochs(entries []board.Entry) (map[board.DocID][]Epoch, error) {
 	}
 	for doc, list := range out {
 		for i := range list[:len(list)-1] {
-			if list[i].Page.Changes() == 1 && list[i].Kinds[board.KindPage] == 0 && i > 0 {
+			if len(list[i].Kinds) == 0 {
 				continue // before a restore
 			}
 			if err := Same(list[i].Page, list[i+1].Carried); err != nil {
