@@ -126,7 +126,8 @@ type Changed struct {
 	Room   string
 	Kind   string
 	Seq    uint64
-	People int // sessions now attached
+	People int    // sessions now attached
+	Epoch  uint64 // the newest entry that began an epoch since the board was opened; 0: none
 	At     time.Time
 }
 

@@ -58,6 +58,7 @@ type Board struct {
 	parked    []message // wait for the append on its way, because pages are ahead of the disk
 	squash    *squash   // in the making, nil without
 	notBefore time.Time // squashes wait until then
+	epochAt   uint64    // the newest entry that began an epoch
 	timer     *time.Timer
 	idle      time.Time // since when nobody is here
 
@@ -341,7 +342,7 @@ func (b *Board) proceed() {
 // changed tells the checkpointer.
 func (b *Board) changed() {
 	if c := b.hub.cfg.Checkpoints; c != nil {
-		c.Changed(Changed{ID: b.id, Room: b.room, Kind: b.kind, Seq: b.tail.Load().last(), People: len(b.sessions), At: time.Now()})
+		c.Changed(Changed{ID: b.id, Room: b.room, Kind: b.kind, Seq: b.tail.Load().last(), People: len(b.sessions), Epoch: b.epochAt, At: time.Now()})
 	}
 }
 

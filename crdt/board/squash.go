@@ -236,6 +236,7 @@ func (b *Board) begin(q *squash) {
 		}
 	}
 	b.hub.cfg.Observe.Late(0, len(b.batch)-1)
+	b.epochAt = b.batch[0].Seq
 	p.archives[p.epoch] = over
 	p.Page, p.epoch = m.live, q.epoch
 	b.flush()

@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/educationpub/lectern/crdt/board"
 	"github.com/educationpub/lectern/crdt/board/boardtest"
+	"github.com/educationpub/lectern/crdt/change"
+	"github.com/educationpub/lectern/crdt/schema"
 	"github.com/educationpub/lectern/server/checkpoint"
 	"github.com/educationpub/lectern/server/store"
 )
@@ -213,6 +216,32 @@ func TestEpochs(t *testing.T) {
 			}
 		})
 	}
+}
+
+// squash begins the next epoch, as a board does.
+func (w *world) squash() {
+	w.t.Helper()
+	page := schema.NewPage()
+	var c change.Change
+	for _, e := range w.memory.entries {
+		if err := c.Parse(e.Bytes, nil); err != nil {
+			w.t.Fatal(err)
+		}
+		page.Apply(&c, e.Bytes)
+	}
+	seq, chunk := uint64(len(w.memory.entries)+1), page.Still().Squash(board.ActorID{1: 5})
+	merged, err := w.engine.Merge(w.t.Context(), schema.Genesis(testKind), [][]byte{chunk})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.memory.mu.Lock()
+	w.memory.entries = append(w.memory.entries, board.Entry{
+		Seq: seq, Doc: testDoc, Epoch: 1, Kind: board.KindEpoch, Hash: board.Hash(merged.Heads[0]), Actor: board.ActorID{1: 5}, Person: "@lectern:example.org", At: time.Now(), Bytes: chunk,
+	})
+	w.memory.snapshot = checkpoint.Snapshot{Doc: testDoc, Epoch: 1, Seq: seq, Heads: []board.Hash{board.Hash(merged.Heads[0])}, Document: merged.Document}
+	w.memory.mu.Unlock()
+	w.Changed(board.Changed{ID: testBoard, Room: testRoom, Kind: testKind, Seq: seq, People: w.people, Epoch: seq, At: time.Now()})
+	synctest.Wait()
 }
 
 func asJSON(t testing.TB, v any) string {

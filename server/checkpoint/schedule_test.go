@@ -356,6 +356,11 @@ func TestFailures(t *testing.T) {
 		if err := w.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		w.squash()
+		sleep(time.Minute)
+		if said := w.said(); said.Seq != 21 || said.Problem != "" {
+			t.Fatalf("after a squash: got %+v, want seq 21 and no problem", said)
+		}
 	})
 
 	run("CP5 what is too much for one merge is merged in smaller steps", func(t *testing.T, w *world) {

@@ -85,6 +85,9 @@ func (s *state) changed(c board.Changed, now time.Time) {
 		}
 		s.seq, s.changedAt = c.Seq, now
 	}
+	if c.Epoch > s.stuck {
+		s.stuck = 0 // the epoch that it was in is over
+	}
 	if c.People == 0 && s.people > 0 {
 		s.left = true
 	}

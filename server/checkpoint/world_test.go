@@ -111,7 +111,7 @@ func (m *memory) Open(_ context.Context, id board.ID) (board.Meta, error) {
 	}
 	meta := m.meta
 	meta.Seq = uint64(len(m.entries))
-	meta.Docs = []board.DocInfo{{ID: testDoc, Seq: m.snapshot.Seq}}
+	meta.Docs = []board.DocInfo{{ID: testDoc, Epoch: m.snapshot.Epoch, Seq: m.snapshot.Seq}}
 	return meta, nil
 }
 
