@@ -13,7 +13,8 @@ import (
 const (
 	// lateEpochs is how many epochs a late change may be behind: all of them are in memory while it is carried over.
 	lateEpochs  = 16
-	archiveIdle = 10 * time.Minute
+	archiveIdle = 10 * time.Minute // of the newest
+	olderIdle   = time.Minute      // of those before it, so that a page that is squashed often is not in memory often
 	// lateWaiting is how many late changes of a session may wait for an archive before its reader is slowed down.
 	lateWaiting = 128
 )
@@ -293,7 +294,11 @@ func (m loadedMsg) unload(b *Board) {
 func (p *page) forget(now time.Time) (next time.Duration) {
 	next = archiveIdle
 	for epoch, a := range p.archives {
-		if left := archiveIdle - now.Sub(a.used); left > 0 || p.loading {
+		idle := archiveIdle
+		if epoch+1 < p.epoch {
+			idle = olderIdle
+		}
+		if left := idle - now.Sub(a.used); left > 0 || p.loading {
 			next = min(next, max(left, time.Second))
 		} else {
 			delete(p.archives, epoch)
