@@ -15,7 +15,7 @@ import (
 // x is the winning x of an element in the present epoch, -1 for an element that is not there.
 func (r *rig) x(doc board.DocID, id string) int64 {
 	r.t.Helper()
-	v, err := r.hub.Scene(context.Background(), testBoard, doc)
+	v, err := r.hub.Scene(context.Background(), testBoard, doc, nil)
 	if err != nil {
 		r.t.Fatal(err)
 	}

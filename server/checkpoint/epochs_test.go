@@ -106,7 +106,7 @@ func (p *pupil) submit(epoch uint32, chunks ...[]byte) {
 
 func (x *instance) scene(doc board.DocID) board.SceneView {
 	x.t.Helper()
-	v, err := x.hub.Scene(x.t.Context(), testBoard, doc)
+	v, err := x.hub.Scene(x.t.Context(), testBoard, doc, nil)
 	if err != nil {
 		x.t.Fatal(err)
 	}
