@@ -46,6 +46,7 @@ func TestFaults(t *testing.T) {
 						time.Sleep(6 * time.Minute) // the board closes
 					}
 				}
+				r.log.Fail(step, 1<<30, false) // if its turn has not come
 				r.check(clients...)
 				c := r.join(ada)
 				more := c.draw(1)

@@ -311,23 +311,30 @@ func TestLate(t *testing.T) {
 		b.settle()
 		want(t, "the next one is there", b.saw(list[0]), true)
 	})
-	inBubble(t, "EP9 a failing read of an archive: unknown_epoch, and the board goes on", func(t *testing.T, r *rig) {
+	inBubble(t, "EP9 an archive that cannot be read now: come again", func(t *testing.T, r *rig) {
 		a := r.join(ada)
-		a.draw(1)
+		list := a.draw(1)
 		a.settle()
 		r.squash(a.doc)
 		r.forget(a)
-		a = a.again(ada)
+		a, b := a.again(ada), r.join(bob)
 		r.log.Fail(boardtest.ReadDoc, 0, false)
-		a.draw(1)
+		a.submit(list...) // as if its acknowledgement had been lost
+		list = append(list, a.draw(1)...)
 		a.settle()
-		wantCodes(t, a, "unknown_epoch")
-		b := r.join(bob)
-		list := b.a.Make("late")
-		b.epoch = 0
-		b.submit(list)
+		bye := events[board.ByeEvent](a)
+		if len(bye) != 1 || bye[0].Close != 4410 || bye[0].Retry <= 0 {
+			t.Fatalf("bye %+v", bye)
+		}
+		wantCodes(t, a)
 		b.settle()
-		want(t, "the next one is read", b.saw(list), true)
+		want(t, "others stay", len(events[board.ByeEvent](b)), 0)
+		a = a.again(ada)
+		a.submit(list...)
+		a.settle()
+		want(t, "was in", len(events[board.KnownEvent](a)), 1)
+		want(t, "taken", a.saw(list[1]), true)
+		wantCodes(t, a)
 		r.check(a, b)
 	})
 	inBubble(t, "EP5 late changes and drawing while a squash is made: all of it is in the new epoch", func(t *testing.T, r *rig) {
