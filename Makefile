@@ -6,7 +6,7 @@ export GOFLAGS := $(GOFLAGS) -tags=goolm
 export CGO_ENABLED := 1
 WEB := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -path web/e2e -prune -o -path web/test -prune -o -type f -print 2>/dev/null)
 
-.PHONY: all build run web test race lint fmt bench e2e fuzz load crash sim clean need modules
+.PHONY: all build run web test race lint fmt bench e2e fuzz load crash sim outage lesson-budget clean need modules
 all: build
 
 build: need web                   ## bin/lectern, front end embedded
@@ -52,6 +52,12 @@ crash: need                       ## kill -9 in the middle of editing, 20 times.
 
 sim: need                         ## the long form of the simulation: SEEDS=0-10000
 	LECTERN_SIM_SEEDS=$(or $(SEEDS),0-10000) go test -timeout 3h ./server/sim
+
+outage: need                      ## stop a real homeserver for 10 minutes while people draw
+	go test -timeout 30m -count 1 -v -run 'TestOutage$$' ./server/app -outage 10m
+
+lesson-budget: need               ## what 45 minutes of drawing put into the room; takes 45 minutes
+	go test -timeout 60m -count 1 -v -run TestLessonBudget ./server/app -lesson 45m
 
 clean:                            ## what was built; demo data and npm packages stay
 	rm -rf bin web/dist/.vite web/dist/*

@@ -2,6 +2,9 @@
 //
 //	lectern serve [-config FILE]        the server
 //	lectern dev [-data DIR] …           everything on loopback: homeserver, demo people, an encrypted room with a whiteboard
+//	lectern restore [-config FILE] …    reads a board straight from its room
+//	lectern backup [-config FILE] …     copies both databases while serve runs, and verifies the copies
+//	lectern erase [-config FILE] …      destroys a board, through the serve that runs
 //	lectern merge-worker                the child process that merges documents (started by serve)
 //	lectern version
 package main
@@ -21,6 +24,7 @@ import (
 	"github.com/educationpub/lectern/crdt/worker"
 	"github.com/educationpub/lectern/server/app"
 	"github.com/educationpub/lectern/server/config"
+	"github.com/educationpub/lectern/server/rescue"
 )
 
 // version is set by the Makefile.
@@ -28,6 +32,9 @@ var version = "dev"
 
 const usage = `usage: lectern serve [-config FILE]
        lectern dev [-data DIR] [-ready-file FILE] [-port N] [-classroom-port N] [-homeserver-port N] [-plain] [-federation] [-second-homeserver]
+       lectern restore [-config FILE] [-room ID [-board ID -out FILE.excalidraw]]
+       lectern backup [-config FILE] -out DIR [-keys]
+       lectern erase [-config FILE] -board ID
        lectern version
 `
 
@@ -51,6 +58,12 @@ func run(ctx context.Context, args, environ []string, in io.Reader, out, errOut 
 		return serve(ctx, args[1:], environ, errOut)
 	case "dev":
 		return dev(ctx, args[1:], out, errOut)
+	case "restore":
+		return restore(ctx, args[1:], environ, out, errOut)
+	case "backup":
+		return backup(ctx, args[1:], environ, out, errOut)
+	case "erase":
+		return erase(ctx, args[1:], environ, out, errOut)
 	case "merge-worker":
 		return worker.Main(in, out)
 	case "version":
@@ -65,18 +78,70 @@ func run(ctx context.Context, args, environ []string, in io.Reader, out, errOut 
 	}
 }
 
-func serve(ctx context.Context, args, environ []string, errOut io.Writer) error {
-	fs := flag.NewFlagSet("serve", flag.ContinueOnError)
+// configured parses the flags of a command and loads the configuration that they name.
+func configured(name string, args, environ []string, errOut io.Writer, flags func(*flag.FlagSet)) (*config.Config, error) {
+	fs := flag.NewFlagSet(name, flag.ContinueOnError)
 	fs.SetOutput(errOut)
 	path := fs.String("config", "", "YAML file; LECTERN_* variables override it")
-	if err := fs.Parse(args); err != nil {
-		return err
+	if flags != nil {
+		flags(fs)
 	}
-	cfg, err := config.Load(*path, environ)
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	if fs.NArg() > 0 {
+		return nil, fmt.Errorf("%s: what is %q?", name, fs.Arg(0))
+	}
+	return config.Load(*path, environ)
+}
+
+func serve(ctx context.Context, args, environ []string, errOut io.Writer) error {
+	cfg, err := configured("serve", args, environ, errOut, nil)
 	if err != nil {
 		return err
 	}
 	return app.Run(ctx, cfg, app.Options{Version: version, Log: logger(errOut, cfg.Log.Level)})
+}
+
+func restore(ctx context.Context, args, environ []string, out, errOut io.Writer) error {
+	var o rescue.Restore
+	cfg, err := configured("restore", args, environ, errOut, func(fs *flag.FlagSet) {
+		fs.StringVar(&o.Room, "room", "", "id of the room; none: list the boards of all rooms")
+		fs.StringVar(&o.Board, "board", "", "id of the board; none: list the boards of the room")
+		fs.StringVar(&o.Out, "out", "", "file to write, board.excalidraw; further pages become board-2.excalidraw and so on")
+	})
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find the merge worker: %w", err)
+	}
+	o.Worker, o.Log = []string{self, "merge-worker"}, logger(errOut, "warn")
+	return rescue.FromRoom(ctx, cfg, o, out)
+}
+
+func backup(ctx context.Context, args, environ []string, out, errOut io.Writer) error {
+	o := rescue.Backup{Log: logger(errOut, "warn")}
+	cfg, err := configured("backup", args, environ, errOut, func(fs *flag.FlagSet) {
+		fs.StringVar(&o.Dir, "out", "", "folder to make; it must not exist")
+		fs.BoolVar(&o.Keys, "keys", false, "put the keys in as well: whoever has the folder can then read every board")
+	})
+	if err != nil {
+		return err
+	}
+	return rescue.MakeBackup(ctx, cfg, o, out)
+}
+
+func erase(ctx context.Context, args, environ []string, out, errOut io.Writer) error {
+	var board string
+	cfg, err := configured("erase", args, environ, errOut, func(fs *flag.FlagSet) {
+		fs.StringVar(&board, "board", "", "id of the board")
+	})
+	if err != nil {
+		return err
+	}
+	return rescue.Erase(ctx, cfg, board, out)
 }
 
 func dev(ctx context.Context, args []string, out, errOut io.Writer) error {

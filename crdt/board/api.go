@@ -160,7 +160,8 @@ type Welcome struct {
 type Saved struct {
 	Seq     uint64
 	At      time.Time
-	Problem string
+	Problem string    // why the newest state is not there, "" when all is well (docs/protocol.md §2.4)
+	Since   time.Time // of the problem
 }
 
 // Batch is what a session's writer sends next. Slices are valid until the next call of Session.Next.

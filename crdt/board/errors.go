@@ -26,6 +26,7 @@ var (
 	ErrReadOnly     = &Error{code: "read_only", text: "You can look at this board but not write on it."}
 	ErrPagesFull    = &Error{code: "too_large", text: "This board has as many pages as a board can have."}
 	ErrSeek         = &Error{code: "bad_have", text: "The position asked for is not in the board's log."}
+	ErrErased       = &Error{code: "board_erased", text: "This board was erased. Loading the page again opens an empty one."}
 	ErrClosed       = &Error{code: "closed", text: "The session has ended."}
 )
 

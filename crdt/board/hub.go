@@ -136,6 +136,13 @@ func (h *Hub) Recheck(room string) {
 	}
 }
 
+// Pause ends all sessions. They may come back, with everything they have not seen acknowledged.
+func (h *Hub) Pause(bye ByeEvent) {
+	for _, b := range h.open("") {
+		b.post(pauseMsg{bye})
+	}
+}
+
 // Disconnect ends a person's sessions on the boards of a room ("": of all rooms).
 func (h *Hub) Disconnect(p Person, room string) {
 	for _, b := range h.open(room) {

@@ -20,6 +20,7 @@ type (
 	leaveMsg      struct{ s *Session }
 	againMsg      struct{ s *Session }
 	recheckMsg    struct{}
+	pauseMsg      struct{ bye ByeEvent }
 	disconnectMsg struct{ p Person }
 	savedMsg      struct{ v Saved }
 	sceneMsg      struct {

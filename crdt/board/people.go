@@ -78,6 +78,12 @@ func (recheckMsg) handle(b *Board) {
 	}
 }
 
+func (m pauseMsg) handle(b *Board) {
+	for _, s := range slices.Clone(b.sessions) {
+		b.bye(s, m.bye)
+	}
+}
+
 func (m disconnectMsg) handle(b *Board) {
 	for _, s := range slices.Clone(b.sessions) {
 		if s.person == m.p {

@@ -41,31 +41,73 @@ type Options struct {
 	Worker []string
 }
 
-// Run serves until ctx ends, then drains.
-func Run(ctx context.Context, cfg *config.Config, o Options) error {
-	p, err := build(ctx, cfg, o)
-	if err != nil {
-		return err
-	}
-	defer p.close()
+// Run serves until ctx ends, then drains. When the companion's login is gone it begins anew with another one (renew.go).
+func Run(ctx context.Context, cfg *config.Config, o Options) (err error) {
 	l := o.Listener
 	if l == nil {
 		if l, err = net.Listen("tcp", cfg.Listen); err != nil {
 			return fmt.Errorf("listen: %w", err)
 		}
 	}
-	if err := p.companion.Start(ctx); err != nil {
+	for {
+		err := run(ctx, cfg, o, l)
+		gone, ok := errors.AsType[*signedOut](err)
+		if !ok || ctx.Err() != nil {
+			return err
+		}
+		if err := matrix.Renew(ctx, companionConfig(cfg, o.Log), gone.login); err != nil {
+			return fmt.Errorf("begin anew with another login: %w", err)
+		}
+		if l, err = net.Listen("tcp", l.Addr().String()); err != nil {
+			return fmt.Errorf("listen again: %w", err)
+		}
+		o.Ready = nil // told once
+	}
+}
+
+func run(ctx context.Context, cfg *config.Config, o Options, l net.Listener) error {
+	defer l.Close()
+	p, err := build(ctx, cfg, o)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	if err := p.companion.Start(ctx); isRevoked(err) {
+		return p.signInAnew(ctx, err)
+	} else if err != nil {
 		return fmt.Errorf("sign in to the homeserver: %w", err)
+	}
+	if aside, err := p.checkpoints.Behind(ctx, p.store, p.companion.Stands); err != nil {
+		return fmt.Errorf("compare the boards with their rooms: %w", err)
+	} else if aside > 0 {
+		o.Log.Warn("the database is older than the rooms: an older copy of it was put back", "boards", aside)
+	}
+	admin, err := listenAdmin(cfg.Data)
+	if err != nil {
+		return err
 	}
 
 	// The companion and the checkpointer outlive the HTTP server: while it drains, boards are still written to their rooms.
 	late, stopLate := context.WithCancel(context.WithoutCancel(ctx))
 	var background errgroup.Group
-	background.Go(func() error { return ignoreCancel(p.companion.Run(late)) })
+	ended := make(chan error, 1)
+	background.Go(func() error { ended <- ignoreCancel(p.companion.Run(late)); return nil })
 	background.Go(func() error { return ignoreCancel(p.checkpoints.Run(late)) })
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.housekeeping(gctx) })
+	g.Go(func() error { return p.serveAdmin(gctx, admin) })
+	g.Go(func() error {
+		select {
+		case err := <-ended:
+			if isRevoked(err) {
+				return p.signInAnew(gctx, err)
+			}
+			return err
+		case <-gctx.Done():
+			return nil
+		}
+	})
 	g.Go(func() error { return p.web.Serve(gctx, l, p.drain) })
 	if cfg.Metrics.Listen != "" {
 		g.Go(func() error { return serveMetrics(gctx, cfg.Metrics.Listen, p.registry) })
@@ -99,6 +141,7 @@ type parts struct {
 	transport   *transport.Server
 	web         *server.Server
 	rooms       chan string // rooms whose members changed, for the slower part of the reaction
+	silent      silence     // owned by housekeeping
 }
 
 func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err error) {
@@ -120,18 +163,11 @@ func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err er
 	if err != nil {
 		return nil, err
 	}
-	p.companion, err = matrix.New(matrix.Config{
-		Homeserver: cfg.Matrix.Homeserver, UserID: cfg.Matrix.UserID, PasswordFile: cfg.Matrix.PasswordFile, DataDir: cfg.Data,
-		RecoveryKeyFile: cfg.Matrix.RecoveryKeyFile, AllowInviters: cfg.Matrix.AllowInviters, WidgetBases: []string{cfg.PublicURL},
-		OnRoom: p.roomChanged,
-		OnOverwritten: func(room, typ, key string) {
-			p.checkpoints.Overwritten(room, typ, key)
-		},
-		OnNeedsRewrite: func(room, typ, key string) {
-			p.checkpoints.Overwritten(room, typ, key)
-		},
-		Logger: o.Log,
-	})
+	mc := companionConfig(cfg, o.Log)
+	mc.OnRoom = p.roomChanged
+	mc.OnOverwritten = func(room, typ, key string) { p.checkpoints.Overwritten(room, typ, key) }
+	mc.OnNeedsRewrite = mc.OnOverwritten
+	p.companion, err = matrix.New(mc)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +178,7 @@ func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err er
 	if err != nil {
 		return nil, err
 	}
-	p.identity = identity.New(identity.Config{Store: p.store, Rooms: p.companion, Verifier: verifier, Log: o.Log, Schools: config.Prefixes(cfg.SchoolRanges), Revoked: p.revoked})
+	p.identity = identity.New(identity.Config{Store: p.store, Rooms: p.companion, Verifier: verifier, Log: o.Log, Schools: config.Prefixes(cfg.SchoolRanges), Outage: time.Duration(cfg.Matrix.Outage), Revoked: p.revoked})
 	if err := p.boards(o, m); err != nil {
 		return nil, err
 	}
@@ -186,14 +222,11 @@ func (p *parts) boards(o Options, m *appMetrics) (err error) {
 	return nil
 }
 
-// authenticate answers what the first frame's token stands for. Membership is the companion's view, which must be fresh.
+// authenticate answers what the first frame's token stands for. Membership is the companion's view (SPEC AU9).
 func (p *parts) authenticate(ctx context.Context, token string) (transport.Auth, error) {
 	st, err := p.identity.Authenticate(ctx, token)
 	if err != nil {
 		return transport.Auth{}, refusal(err)
-	}
-	if p.companion.Age() > staleReady {
-		return transport.Auth{}, &transport.Refusal{Close: wire.CloseBoardFailed, Code: "sync_stale", Message: "Lectern has lost touch with its homeserver and cannot check who is in this room. It keeps trying.", Retry: 5 * time.Second}
 	}
 	return transport.Auth{
 		Person: st.Person, Room: st.Room, Kind: st.Kind, Board: st.Board, SessionKey: st.Key(), Encrypted: p.companion.Encrypted(st.Room),
@@ -270,12 +303,11 @@ func (p *parts) ready() error {
 	return nil
 }
 
-// housekeeping revokes tokens, sweeps what has expired, and lets boards notice when /sync goes stale or fresh again.
+// housekeeping revokes tokens, sweeps what has expired, and reacts to the homeserver's silence and return.
 func (p *parts) housekeeping(ctx context.Context) error {
 	sweep, watch := time.NewTicker(10*time.Minute), time.NewTicker(2*time.Second)
 	defer sweep.Stop()
 	defer watch.Stop()
-	stale := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -285,17 +317,11 @@ func (p *parts) housekeeping(ctx context.Context) error {
 				p.log.Error("sessions of people who left could not be deleted", "err", err)
 			}
 		case <-sweep.C:
-			if err := p.store.Sweep(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			if err := p.sweep(ctx, time.Now()); err != nil && ctx.Err() == nil {
 				p.log.Warn("sweep", "err", err)
 			}
 		case <-watch.C:
-			if now := p.companion.Age() > identity.StaleWrite; now != stale {
-				stale = now
-				p.log.Warn("homeserver sync", "stale", stale)
-				for _, room := range p.companion.Rooms() {
-					p.hub.Recheck(room)
-				}
-			}
+			p.touch()
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"gopkg.in/yaml.v3"
 
 	"github.com/educationpub/lectern/server"
 	"github.com/educationpub/lectern/server/config"
@@ -27,7 +28,9 @@ type DevOptions struct {
 	Port, ClassroomPort, HomeserverPort int
 	Plain, Federation, SecondHomeserver bool
 	NoKeysAtRest, NoDataChannel         bool
-	Metrics                             string // address of /metrics, "" for none
+	RateLimits                          bool          // the homeserver's default limits
+	Outage                              time.Duration // matrix.outage, which may be shorter here than an operator may set it; 0: the default
+	Metrics                             string        // address of /metrics, "" for none
 	Version                             string
 	Out                                 io.Writer             // progress for people
 	Started                             func(*devstack.Stack) // told once the homeserver is up; tests add people
@@ -60,7 +63,7 @@ func Dev(ctx context.Context, o DevOptions) error {
 
 	stack, err := devstack.Up(ctx, devstack.UpOptions{
 		Dir: filepath.Join(o.Dir, "stack"), LecternURL: lecternURL, HTTPPort: o.HomeserverPort,
-		Plain: o.Plain, Federation: o.Federation, Second: o.SecondHomeserver, Progress: o.Out,
+		Plain: o.Plain, Federation: o.Federation, Second: o.SecondHomeserver, RateLimits: o.RateLimits, Progress: o.Out,
 	})
 	if err != nil {
 		return err
@@ -162,7 +165,25 @@ func devConfig(o DevOptions, s *devstack.Stack, lectern, classroom string) (*con
 		cfg.RTC.Listen = ""
 	}
 	cfg.Defaults()
-	return cfg, cfg.Validate()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if err := writeConfig(filepath.Join(o.Dir, "lectern.yaml"), cfg); err != nil {
+		return nil, err
+	}
+	if o.Outage > 0 {
+		cfg.Matrix.Outage = config.Duration(o.Outage)
+	}
+	return cfg, nil
+}
+
+// writeConfig lets the operator's commands be tried on the development stack: lectern backup -config .dev/lectern.yaml …
+func writeConfig(path string, cfg *config.Config) error {
+	b, err := yaml.Marshal(cfg)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return os.WriteFile(path, b, 0o600)
 }
 
 func devClassroom(s *devstack.Stack, lectern, version string) server.ClassroomConfig {

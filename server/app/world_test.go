@@ -28,7 +28,11 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if built.dir != "" {
+		_ = os.RemoveAll(built.dir)
+	}
+	os.Exit(code)
 }
 
 // world is `lectern dev` inside the test: a real homeserver, real Lectern, everything on loopback.
@@ -141,7 +145,12 @@ type draw struct {
 }
 
 func (w *world) open(ctx context.Context, c *devstack.Client, o client.Options) (*draw, error) {
-	status, a, err := w.signIn(ctx, c, w.ready.RoomID, w.ready.Widgets[0].ID)
+	return w.openIn(ctx, c, w.ready.RoomID, w.ready.Widgets[0].ID, o)
+}
+
+// openIn opens the widget of any room.
+func (w *world) openIn(ctx context.Context, c *devstack.Client, room, widget string, o client.Options) (*draw, error) {
+	status, a, err := w.signIn(ctx, c, room, widget)
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +211,7 @@ type scene struct {
 
 func (w *world) scene(d *draw) (s scene) {
 	w.t.Helper()
-	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, fmt.Sprintf("%s/v1/boards/%s/docs/%s/scene?live", w.ready.Lectern, w.ready.Widgets[0].Board, d.doc), nil)
+	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, fmt.Sprintf("%s/v1/boards/%s/docs/%s/scene?live", w.ready.Lectern, d.Welcome().Board, d.doc), nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -46,11 +46,12 @@ type ErrorKind uint8
 
 // Kinds of RoomError.
 const (
-	Unreachable ErrorKind = iota // network, 5xx, timeout: try again
+	Unreachable ErrorKind = iota // network, timeout: try again
 	RateLimited                  // 429: not before RetryAfter
 	Forbidden                    // the companion lacks the power level or is not in the room
 	TooLarge                     // 413
 	Revoked                      // the companion's access token is gone
+	Failing                      // 5xx, or an answer that makes no sense: try again
 )
 
 // RoomError is a failed request, without tokens or content in its text.

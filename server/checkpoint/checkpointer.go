@@ -55,6 +55,7 @@ type Checkpointer struct {
 	pending  map[board.ID]board.Changed
 	rewrites map[board.ID]board.Changed
 	rechecks map[string]bool
+	back     bool // the homeserver answers again
 
 	handover handover // has its own lock
 
@@ -123,6 +124,14 @@ func (c *Checkpointer) Overwritten(room, typ, key string) {
 func (c *Checkpointer) Recheck(room string) {
 	c.mu.Lock()
 	c.rechecks[room] = true
+	c.mu.Unlock()
+	c.poke()
+}
+
+// Reachable says that the homeserver answers again: boards that it kept waiting are tried now. It never blocks.
+func (c *Checkpointer) Reachable() {
+	c.mu.Lock()
+	c.back = true
 	c.mu.Unlock()
 	c.poke()
 }

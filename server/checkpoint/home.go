@@ -112,6 +112,9 @@ func (c *Checkpointer) readRoom(ctx context.Context, room, kind string, id board
 	if err != nil {
 		return m, st, restoreError("read the state event", err)
 	}
+	if isEmptied(st, id) {
+		return m, st, ErrNoState
+	}
 	m, err = c.readManifest(ctx, st, kind, id)
 	return m, st, err
 }

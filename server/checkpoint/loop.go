@@ -30,7 +30,8 @@ type job struct {
 	rewrite bool
 	bases   bases
 	saved   uint64
-	problem string // why the last job failed
+	problem string    // why the last job failed
+	since   time.Time // of the first time in a row
 }
 
 // result of a job.
@@ -45,6 +46,7 @@ type result struct {
 	bytes    int
 	events   int
 	problem  string
+	since    time.Time
 }
 
 // dirty takes up boards that were not saved before the last stop, spread over the first interval.
@@ -68,7 +70,8 @@ func (l *loop) dirty(ctx context.Context) {
 func (l *loop) collect() {
 	c := l.c
 	c.mu.Lock()
-	pending, rewrites, rechecks := c.pending, c.rewrites, c.rechecks
+	pending, rewrites, rechecks, back := c.pending, c.rewrites, c.rechecks, c.back
+	c.back = false
 	c.pending, c.rewrites, c.rechecks = make(map[board.ID]board.Changed), make(map[board.ID]board.Changed), make(map[string]bool)
 	c.mu.Unlock()
 
@@ -88,6 +91,9 @@ func (l *loop) collect() {
 	for _, s := range l.states {
 		if s.refused && rechecks[s.room] {
 			s.refused, s.failures, s.retryAt = false, 0, s.triedAt.Add(recheckGap)
+		}
+		if s.away && back {
+			s.away, s.failures, s.retryAt = false, 0, time.Time{}
 		}
 	}
 }
@@ -125,7 +131,7 @@ func (l *loop) start(ctx context.Context) time.Time {
 }
 
 func (l *loop) begin(ctx context.Context, s *state, kind jobKind, now time.Time) {
-	j := job{kind: kind, id: s.id, room: s.room, board: s.kind, leaving: s.left || s.people == 0, rewrite: s.rewrite, bases: s.bases, saved: s.saved, problem: s.problem}
+	j := job{kind: kind, id: s.id, room: s.room, board: s.kind, leaving: s.left || s.people == 0, rewrite: s.rewrite, bases: s.bases, saved: s.saved, problem: s.problem, since: s.since}
 	s.begun(kind, now)
 	l.running++
 	l.jobs.Go(func() {
@@ -149,15 +155,15 @@ func (l *loop) finish(r result) {
 		s.bases = r.bases
 	}
 	if r.job.kind != jobLoad {
-		s.problem = r.problem
+		s.problem, s.since = r.problem, r.since
 	}
 	s.snapshot, s.stuck = max(s.snapshot, r.snapshot), max(s.stuck, r.stuck)
 	if r.err == nil {
-		s.failures, s.retryAt, s.refused = 0, time.Time{}, false
+		s.failures, s.retryAt, s.refused, s.away = 0, time.Time{}, false, false
 		l.succeeded(s, r, now)
 	} else {
 		refused, least := verdict(r.err)
-		s.refused = refused
+		s.refused, s.away = refused, unreachable(r.err)
 		s.wait(now, least)
 	}
 	s.merged(&r, now)

@@ -24,33 +24,54 @@ func verdict(err error) (refused bool, least time.Duration) {
 	return false, 0
 }
 
-// problem is the sentence for the status line: what happened, what it means, what to do. The catalogue of the front end knows it by its text.
+// unreachable says whether the homeserver did not answer, or answered that it cannot.
+func unreachable(err error) bool {
+	e, ok := errors.AsType[*RoomError](err)
+	return ok && (e.Kind == Unreachable || e.Kind == Failing)
+}
+
+// Why the newest state of a board is not in its room: codes of docs/protocol.md §2.4. The page has a sentence for each, in its languages.
+const (
+	problemAway      = "unreachable" // the homeserver does not answer
+	problemFailing   = "failing"     // it answers with errors
+	problemBusy      = "busy"        // it asks for patience
+	problemPower     = "power"       // it refuses: the account lacks power level 50
+	problemTooLarge  = "too_large"   // it takes no event or file of this size
+	problemSignedOut = "signed_out"  // the account's login is gone
+	problemStuck     = "stuck"       // a change does not merge (SPEC CP8)
+	problemHeavy     = "heavy"       // too much for the merge worker
+	problemDamaged   = "damaged"     // what is stored does not pass its checks
+	problemOther     = "other"
+)
+
 func problem(err error) string {
 	if _, ok := errors.AsType[*stuckError](err); ok {
-		return "A change on this board cannot be saved together with the others. Everything is still kept on the server, but the copy in the room ends before that change. Please tell the operator."
+		return problemStuck
 	}
 	if e, ok := errors.AsType[*RoomError](err); ok {
 		switch e.Kind {
 		case Forbidden:
-			return "The Lectern account needs power level 50 in this room to save the board. Until then it is kept on the server only."
+			return problemPower
 		case TooLarge:
-			return "The board is larger than the homeserver accepts. It is kept on the server only; clearing it or beginning a new page helps."
+			return problemTooLarge
 		case Revoked:
-			return "The Lectern account is signed out of its homeserver. The board is kept on the server only. Please tell the operator."
+			return problemSignedOut
 		case RateLimited:
-			return "The homeserver is busy. The board is kept on the server and saved to the room later."
+			return problemBusy
+		case Failing:
+			return problemFailing
 		default:
-			return "The homeserver cannot be reached. The board is kept on the server and saved to the room later."
+			return problemAway
 		}
 	}
 	switch {
 	case errors.Is(err, worker.ErrTimeout), errors.Is(err, worker.ErrMemory), errors.Is(err, worker.ErrLimit):
-		return "The board has become too large to be saved to the room. It is kept on the server. Please tell the operator."
+		return problemHeavy
 	case errors.Is(err, board.ErrDamaged), errors.Is(err, worker.ErrBase):
-		return "The saved form of this board does not pass its checks, so the copy in the room stays as it was. Please tell the operator."
+		return problemDamaged
 	case errors.Is(err, context.Canceled):
 		return ""
 	default:
-		return "The board could not be saved to the room. It is kept on the server and saved later."
+		return problemOther
 	}
 }

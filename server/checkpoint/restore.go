@@ -58,6 +58,11 @@ func (c *Checkpointer) restore(ctx context.Context, room, kind string, id board.
 	if err := c.mayRestore(ctx, room, kind, id, h, &m, st); err != nil {
 		return nil, err
 	}
+	return c.restored(ctx, &m, st, kind)
+}
+
+// restored reads the documents of a manifest.
+func (c *Checkpointer) restored(ctx context.Context, m *manifest, st State, kind string) (*board.Restored, error) {
 	actors, err := readActors(m.Authors)
 	if err != nil {
 		return nil, board.ErrDamaged.Because("manifest: %w", err)

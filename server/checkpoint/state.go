@@ -62,8 +62,10 @@ type state struct {
 	failures int
 	retryAt  time.Time
 	refused  bool // Forbidden or Revoked: what the room says may end the wait
+	away     bool // the homeserver did not answer: its return ends the wait
 	bases    bases
-	problem  string // why the last job failed, for whoever opens the board next
+	problem  string    // why the last job failed, for whoever opens the board next
+	since    time.Time // of the problem
 }
 
 // bases are files already uploaded, by document; they outlive a failed write of the event.

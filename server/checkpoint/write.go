@@ -43,8 +43,11 @@ func (c *Checkpointer) perform(ctx context.Context, j job) result {
 			level = c.log.Error
 		}
 		level("board is not saved to its room", "board", j.id, "room", j.room, "err", r.err)
-		r.problem = problem(r.err)
-		c.config.Saved(j.id, c.savedNow(ctx, j.id, r.problem))
+		r.problem, r.since = problem(r.err), j.since
+		if r.problem != j.problem || r.since.IsZero() {
+			r.since = start
+		}
+		c.config.Saved(j.id, c.savedNow(ctx, j.id, r.problem, r.since))
 	}
 	if r.stuck > 0 {
 		r.err = nil // told, and no use in trying again
@@ -53,12 +56,12 @@ func (c *Checkpointer) perform(ctx context.Context, j job) result {
 }
 
 // savedNow is what the store remembers to be in the room, with the reason why it is not more.
-func (c *Checkpointer) savedNow(ctx context.Context, id board.ID, problem string) board.Saved {
+func (c *Checkpointer) savedNow(ctx context.Context, id board.ID, problem string, since time.Time) board.Saved {
 	r, err := c.config.Store.Checkpoint(ctx, id)
 	if err != nil {
-		return board.Saved{Problem: problem}
+		return board.Saved{Problem: problem, Since: since}
 	}
-	return board.Saved{Seq: r.Seq, At: r.At, Problem: problem}
+	return board.Saved{Seq: r.Seq, At: r.At, Problem: problem, Since: since}
 }
 
 func (c *Checkpointer) load(ctx context.Context, r *result) error {
@@ -80,7 +83,7 @@ func (c *Checkpointer) load(ctx context.Context, r *result) error {
 		}
 	}
 	if rec.Seq > 0 || r.job.problem != "" {
-		c.config.Saved(r.job.id, board.Saved{Seq: rec.Seq, At: rec.At, Problem: r.job.problem})
+		c.config.Saved(r.job.id, board.Saved{Seq: rec.Seq, At: rec.At, Problem: r.job.problem, Since: r.job.since})
 	}
 	return nil
 }

@@ -61,6 +61,9 @@ type Matrix struct {
 	// AcceptCompanions are the Matrix ids of other instances' companions that are believed, "@lectern:other.example". Two Lecterns that name each other can take
 	// boards over from each other. Whoever is named here can replace every board in the rooms you share. Default: none.
 	AcceptCompanions []string `yaml:"accept_companions"`
+	// Outage is how long people who are on a board may go on while the homeserver does not answer. Default 15m. After that boards pause: nobody can be
+	// shut out by somebody who cannot be heard. What is drawn meanwhile is kept by the page and sent later. At least 1m.
+	Outage Duration `yaml:"outage"`
 }
 
 // OpenID limits whose identity is accepted and how other homeservers are asked.
@@ -95,6 +98,9 @@ type Storage struct {
 	KeysAtRest *bool `yaml:"keys_at_rest"`
 	// Synchronous is SQLite's setting: FULL (default) or OFF (loses acknowledged work in a power cut; tests only).
 	Synchronous string `yaml:"synchronous"`
+	// ArchiveDays is how long the history of a board from before its last compactions is kept (who drew what, and what was erased). Default 400; -1: as long as
+	// the board. What the board shows is never touched.
+	ArchiveDays int `yaml:"archive_days"`
 }
 
 // Metrics is the operator's listener.
@@ -122,6 +128,9 @@ type Duration time.Duration
 
 // UnmarshalYAML reads "1m30s".
 func (d *Duration) UnmarshalYAML(n *yaml.Node) error { return d.set(n.Value) }
+
+// MarshalYAML writes "1m30s".
+func (d Duration) MarshalYAML() (any, error) { return time.Duration(d).String(), nil }
 
 func (d *Duration) set(s string) error {
 	v, err := time.ParseDuration(s)
@@ -190,7 +199,11 @@ func (c *Config) Defaults() {
 	if c.Worker.Parallel == 0 {
 		c.Worker.Parallel = 1
 	}
+	if c.Storage.ArchiveDays == 0 {
+		c.Storage.ArchiveDays = 400
+	}
 	dur(&c.Worker.Timeout, 5*time.Second)
+	dur(&c.Matrix.Outage, 15*time.Minute)
 	if _, server, ok := strings.Cut(c.Matrix.UserID, ":"); ok && len(c.Matrix.AllowInviters) == 0 {
 		c.Matrix.AllowInviters = []string{"@*:" + server}
 	}
@@ -248,6 +261,12 @@ func (c *Config) Validate() error {
 	case "FULL", "OFF":
 	default:
 		bad("storage.synchronous: %q is not FULL or OFF", c.Storage.Synchronous)
+	}
+	if c.Storage.ArchiveDays < -1 {
+		bad("storage.archive_days must be -1 (as long as the board) or a number of days")
+	}
+	if c.Matrix.Outage < Duration(time.Minute) {
+		bad("matrix.outage: %s is too short, at least 1m: a homeserver is busy for that long", time.Duration(c.Matrix.Outage))
 	}
 	if c.Worker.Timeout <= 0 || c.Worker.Parallel < 1 || c.RTC.LogPeople < 1 {
 		bad("worker.timeout, worker.parallel and rtc.log_people must be positive")

@@ -26,8 +26,8 @@ const (
 	refreshGrace  = 30 * time.Second
 	slideEvery    = time.Minute // how often a use is written down
 	openIDMemory  = 7 * 24 * time.Hour
-	staleNew      = 30 * time.Second  // no new sessions
-	StaleWrite    = 120 * time.Second // everybody a viewer
+	staleNew      = 30 * time.Second // no new sessions
+	Outage        = 15 * time.Minute // default of Config.Outage
 	verifyAtOnce  = 50
 	maxTokenBytes = 4096
 )
@@ -61,7 +61,9 @@ type Config struct {
 	// Revoked is told when a session ends before its time (kick, leave, logout).
 	Revoked func(StoredSession)
 	Schools []netip.Prefix // failures from here count a tenth
-	Now     func() time.Time
+	// Outage is how long people who have been let in go on with the role last known while the homeserver does not answer. 0: 15 minutes.
+	Outage time.Duration
+	Now    func() time.Time
 }
 
 // Service hands out and checks sessions. Safe for concurrent use.
@@ -79,6 +81,9 @@ func New(cfg Config) *Service {
 	}
 	if cfg.Revoked == nil {
 		cfg.Revoked = func(StoredSession) {}
+	}
+	if cfg.Outage == 0 {
+		cfg.Outage = Outage
 	}
 	return &Service{
 		cfg:      cfg,
@@ -125,7 +130,7 @@ func (s *Service) Login(ctx context.Context, l Login) (Granted, error) {
 
 func (s *Service) login(ctx context.Context, l Login) (Granted, error) {
 	if age := s.cfg.Rooms.Age(); age > staleNew {
-		return Granted{}, &Error{Status: 503, Code: "sync_stale", Message: "Lectern has lost touch with its homeserver and cannot check who is in this room. It keeps trying.", RetryAfter: 5 * time.Second, Cause: fmt.Errorf("last sync %s ago", age.Round(time.Second))}
+		return Granted{}, stale(age)
 	}
 	select {
 	case s.verify <- struct{}{}:
@@ -191,9 +196,21 @@ func (s *Service) issue(ctx context.Context, st *StoredSession) (string, error) 
 
 func tokenHash(token string) [32]byte { return sha256.Sum256([]byte(token)) }
 
+// stale: who is in a room is not known well enough.
+func stale(age time.Duration) *Error {
+	return &Error{
+		Status: 503, Code: "sync_stale", RetryAfter: 5 * time.Second, Cause: fmt.Errorf("last sync %s ago", age.Round(time.Second)),
+		Message: "Lectern has lost touch with its homeserver and cannot check who is in this room. It keeps trying.",
+	}
+}
+
+// Stale says whether the homeserver has been silent for so long that nobody may go on.
+func (s *Service) Stale() bool { return s.cfg.Rooms.Age() > s.cfg.Outage }
+
 var errUnknown = &Error{Status: 401, Code: "session_unknown", Message: "This session has ended. Reload the widget."}
 
-// Authenticate answers the session of a token and slides its expiry. A person who is no longer joined has no session.
+// Authenticate answers the session of a token and slides its expiry. A person who is no longer joined has no session. While the homeserver does not
+// answer, whoever was let in may come back for a while: it can remove nobody then, and their network may well break at the same time.
 func (s *Service) Authenticate(ctx context.Context, token string) (StoredSession, error) {
 	if len(token) != 43 {
 		return StoredSession{}, errUnknown
@@ -208,6 +225,9 @@ func (s *Service) Authenticate(ctx context.Context, token string) (StoredSession
 	now := s.cfg.Now()
 	if !now.Before(st.Expires) || !now.Before(st.Issued.Add(TokenLife)) {
 		return StoredSession{}, errUnknown
+	}
+	if age := s.cfg.Rooms.Age(); age > s.cfg.Outage {
+		return StoredSession{}, stale(age)
 	}
 	if role, _ := s.Role(st.Room, st.Person); role == board.RoleNone {
 		return StoredSession{}, &Error{Status: 403, Code: "not_joined", Message: "You are no longer a member of this room."}
@@ -287,17 +307,14 @@ func (s *Service) RoomChanged(ctx context.Context, room string) error {
 	return nil
 }
 
-// Role is the board.Authority: from power levels as in docs/ARCHITECTURE.md, viewer at most while /sync is stale, none where anything is missing.
+// Role is the board.Authority: from power levels as in docs/ARCHITECTURE.md, as last known; none where anything is missing. That it may be too old to
+// go on with is Stale's answer: a lesser role would throw away what people are writing.
 func (s *Service) Role(room string, p board.Person) (board.Role, string) {
 	st, ok := s.cfg.Rooms.Standing(room, string(p))
 	if !ok || !st.Joined {
 		return board.RoleNone, ""
 	}
-	role := RoleOf(st, "whiteboard")
-	if s.cfg.Rooms.Age() > StaleWrite {
-		role = min(role, board.RoleViewer)
-	}
-	return role, st.Name
+	return RoleOf(st, "whiteboard"), st.Name
 }
 
 // RoleOf maps power levels to a role (security.md §2.2). An incomplete view fails closed to viewing.

@@ -213,7 +213,7 @@ func (c *Companion) retry(ctx context.Context, what string, f func(context.Conte
 			return err
 		}
 		var re *checkpoint.RoomError
-		if !errors.As(err, &re) || re.Kind != checkpoint.Unreachable && re.Kind != checkpoint.RateLimited {
+		if !errors.As(err, &re) || !passing(err) {
 			return fmt.Errorf("matrix: %s: %w", what, err)
 		}
 		c.log.Warn("homeserver not reachable, trying again", "doing", what, "err", err)

@@ -43,7 +43,7 @@ func (c *Companion) openDB(ctx context.Context) error {
 	if c.seal, err = newSealer(key); err != nil {
 		return err
 	}
-	path := filepath.Join(c.cfg.DataDir, "companion.db")
+	path := filepath.Join(c.cfg.DataDir, dbName)
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // SQLite gives -wal and -shm the same mode
 	if err != nil {
 		return fmt.Errorf("matrix: companion.db: %w", err)
@@ -67,16 +67,21 @@ func (c *Companion) openDB(ctx context.Context) error {
 	return c.loadEncryptedRooms(ctx)
 }
 
-func pickleKey(path string) ([]byte, error) {
+func readPickleKey(path string) ([]byte, error) {
 	b, err := os.ReadFile(path)
-	if err == nil {
-		if b = []byte(strings.TrimSpace(string(b))); len(b) < 16 {
-			return nil, fmt.Errorf("matrix: %s holds no key (at least 16 characters are needed)", path)
-		}
-		return b, nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		return nil, fmt.Errorf("matrix: key of companion.db: %w", err)
+	}
+	if b = []byte(strings.TrimSpace(string(b))); len(b) < 16 {
+		return nil, fmt.Errorf("matrix: %s holds no key (at least 16 characters are needed)", path)
+	}
+	return b, nil
+}
+
+func pickleKey(path string) ([]byte, error) {
+	b, err := readPickleKey(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return b, err
 	}
 	var raw [32]byte
 	_, _ = rand.Read(raw[:])

@@ -56,7 +56,9 @@ func requestError(doing string, err error) error {
 		return fail(checkpoint.Revoked, 0, cause)
 	case status == http.StatusForbidden && code != mautrix.MWrongRoomKeysVersion.ErrCode:
 		return fail(checkpoint.Forbidden, 0, cause)
-	case status >= 500 || status == http.StatusNotFound || status == http.StatusRequestTimeout:
+	case status >= 500:
+		return fail(checkpoint.Failing, 0, cause)
+	case status == http.StatusNotFound || status == http.StatusRequestTimeout:
 		return fail(checkpoint.Unreachable, 0, cause)
 	}
 	return cause
@@ -100,6 +102,11 @@ func clip(s string, n int) string {
 func isKind(err error, k checkpoint.ErrorKind) bool {
 	var re *checkpoint.RoomError
 	return errors.As(err, &re) && re.Kind == k
+}
+
+// passing: trying again may help.
+func passing(err error) bool {
+	return isKind(err, checkpoint.Unreachable) || isKind(err, checkpoint.RateLimited) || isKind(err, checkpoint.Failing)
 }
 
 func httpStatus(err error) int {

@@ -27,22 +27,31 @@ type account struct {
 	Token  string      `json:"token"`
 }
 
+// connect makes the client; it asks nothing.
+func (c *Companion) connect() error {
+	if c.client != nil {
+		return nil
+	}
+	cli, err := mautrix.NewClient(c.cfg.Homeserver, "", "")
+	if err != nil {
+		return fmt.Errorf("homeserver URL: %w", err)
+	}
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = 16
+	cli.Client = &http.Client{Transport: t, Timeout: time.Minute}
+	c.syncHTTP = &http.Client{Transport: t} // long polls end by their context
+	cli.StateStore = nil                    // the view of this package is the only one
+	cli.DefaultHTTPRetries = 0
+	cli.IgnoreRateLimit = true
+	cli.ResponseSizeLimit = 16 << 20
+	cli.Log = zerolog.Nop()
+	c.client = cli
+	return nil
+}
+
 func (c *Companion) login(ctx context.Context) error {
-	if c.client == nil {
-		cli, err := mautrix.NewClient(c.cfg.Homeserver, "", "")
-		if err != nil {
-			return fmt.Errorf("homeserver URL: %w", err)
-		}
-		t := http.DefaultTransport.(*http.Transport).Clone()
-		t.MaxIdleConnsPerHost = 16
-		cli.Client = &http.Client{Transport: t, Timeout: time.Minute}
-		c.syncHTTP = &http.Client{Transport: t} // long polls end by their context
-		cli.StateStore = nil                    // the view of this package is the only one
-		cli.DefaultHTTPRetries = 0
-		cli.IgnoreRateLimit = true
-		cli.ResponseSizeLimit = 16 << 20
-		cli.Log = zerolog.Nop()
-		c.client = cli
+	if err := c.connect(); err != nil {
+		return err
 	}
 	box, err := c.meta(ctx, "account")
 	if err != nil {
@@ -71,23 +80,35 @@ func (c *Companion) login(ctx context.Context) error {
 }
 
 func (c *Companion) firstLogin(ctx context.Context) (account, error) {
+	a, err := c.passwordLogin(ctx, "Lectern")
+	if err != nil {
+		return a, err
+	}
+	return a, c.keepAccount(ctx, a)
+}
+
+func (c *Companion) keepAccount(ctx context.Context, a account) error {
+	b, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	return c.setMeta(ctx, "account", b)
+}
+
+// passwordLogin makes a new device.
+func (c *Companion) passwordLogin(ctx context.Context, name string) (account, error) {
 	password, err := c.password()
 	if err != nil {
 		return account{}, err
 	}
 	resp, err := c.client.Login(ctx, &mautrix.ReqLogin{
 		Type: mautrix.AuthTypePassword, Identifier: mautrix.UserIdentifier{Type: mautrix.IdentifierTypeUser, User: c.user.String()},
-		Password: password, InitialDeviceDisplayName: "Lectern",
+		Password: password, InitialDeviceDisplayName: name,
 	})
 	if err != nil {
 		return account{}, requestError("log in", err)
 	}
-	a := account{resp.UserID, resp.DeviceID, resp.AccessToken}
-	b, err := json.Marshal(a)
-	if err != nil {
-		return account{}, err
-	}
-	return a, c.setMeta(ctx, "account", b)
+	return account{resp.UserID, resp.DeviceID, resp.AccessToken}, nil
 }
 
 func (c *Companion) password() (string, error) {
@@ -98,8 +119,19 @@ func (c *Companion) password() (string, error) {
 	return strings.TrimRight(string(b), "\r\n"), nil
 }
 
-// loadMachine makes the OlmMachine on the gated store and publishes the device's keys once.
+// loadMachine makes the OlmMachine and publishes the device's keys once.
 func (c *Companion) loadMachine(ctx context.Context) error {
+	if err := c.makeMachine(ctx); err != nil {
+		return err
+	}
+	if c.machine.GetAccount().Shared {
+		return nil
+	}
+	return requestError("upload device keys", c.machine.ShareKeys(ctx, -1))
+}
+
+// makeMachine makes the OlmMachine on the gated store.
+func (c *Companion) makeMachine(ctx context.Context) error {
 	if c.machine == nil {
 		c.keys.DeviceID = c.client.DeviceID
 		log := zerolog.Nop()
@@ -126,8 +158,5 @@ func (c *Companion) loadMachine(ctx context.Context) error {
 		}
 		c.machine = m
 	}
-	if c.machine.GetAccount().Shared {
-		return nil
-	}
-	return requestError("upload device keys", c.machine.ShareKeys(ctx, -1))
+	return nil
 }

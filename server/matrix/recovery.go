@@ -23,10 +23,17 @@ func (c *Companion) setUpKeys(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if k == nil {
-		if k, err = c.setUpSecrets(ctx); err != nil {
-			return err
-		}
+	renewed, err := c.meta(ctx, metaRenewed)
+	switch {
+	case err != nil:
+		return err
+	case k == nil:
+		k, err = c.setUpSecrets(ctx)
+	case renewed != nil:
+		k, err = c.renewKeys(ctx, k)
+	}
+	if err != nil {
+		return err
 	}
 	if err := c.ensureVersion(ctx, k); err != nil {
 		return err
@@ -45,51 +52,51 @@ func (c *Companion) setUpSecrets(ctx context.Context) (*keyBackup, error) {
 		// Members who send keys to signed devices only matter to a companion that reads; this one does not. So this does not stop it.
 		c.log.Error("cross-signing of the companion's device is not set up", "err", requestError("cross-signing", err))
 	}
-	raw, err := c.machine.SSSS.GetDecryptedAccountData(ctx, backupSecret, key)
-	var bk *backup.MegolmBackupKey
-	switch {
-	case errors.Is(err, mautrix.MNotFound):
-		if bk, err = backup.NewMegolmBackupKey(); err != nil {
+	k, err := c.fetchBackupKey(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if k == nil {
+		bk, err := backup.NewMegolmBackupKey()
+		if err != nil {
 			return nil, fmt.Errorf("make a backup key: %w", err)
 		}
 		if err := c.machine.SSSS.SetEncryptedAccountData(ctx, backupSecret, bk.Bytes(), key); err != nil {
 			return nil, requestError("store the backup key", err)
 		}
-	case err != nil:
-		return nil, requestError("read the backup key", err)
-	default:
-		if bk, err = backup.MegolmBackupKeyFromBytes(raw); err != nil {
-			return nil, fmt.Errorf("the account's backup key: %w", err)
-		}
+		k = newKeyBackup(bk)
 	}
-	k := newKeyBackup(bk)
 	if err := c.restoreBackup(ctx, k); err != nil {
 		return nil, err
 	}
-	return k, c.setMeta(ctx, "backup_key", bk.Bytes())
+	return k, c.setMeta(ctx, "backup_key", k.key.Bytes())
+}
+
+// fetchBackupKey answers nil when the account has none.
+func (c *Companion) fetchBackupKey(ctx context.Context, key *ssss.Key) (*keyBackup, error) {
+	raw, err := c.machine.SSSS.GetDecryptedAccountData(ctx, backupSecret, key)
+	if errors.Is(err, mautrix.MNotFound) {
+		return nil, nil
+	} else if err != nil {
+		return nil, requestError("read the backup key", err)
+	}
+	bk, err := backup.MegolmBackupKeyFromBytes(raw)
+	if err != nil {
+		return nil, fmt.Errorf("the account's backup key: %w", err)
+	}
+	return newKeyBackup(bk), nil
 }
 
 // recoveryKey opens the account's key storage (SSSS) with the recovery key in the file, or makes both. The file is written before anything is
 // published. A recovery key is never overwritten: one that opens nothing is moved aside.
 func (c *Companion) recoveryKey(ctx context.Context) (*ssss.Key, error) {
 	path := c.cfg.RecoveryKeyFile
-	text, ferr := os.ReadFile(path)
+	_, ferr := os.Stat(path)
 	if ferr != nil && !errors.Is(ferr, fs.ErrNotExist) {
 		return nil, fmt.Errorf("recovery key: %w", ferr)
 	}
-	keyID, meta, err := c.machine.SSSS.GetDefaultKeyData(ctx)
-	if err == nil {
-		if ferr != nil {
-			return nil, fmt.Errorf("the account %s has a key storage already, but the recovery key is not in %s: put it there, or start with a fresh account", c.user, path)
-		}
-		key, err := meta.VerifyRecoveryKey(keyID, strings.TrimSpace(string(text)))
-		if err != nil {
-			return nil, fmt.Errorf("the recovery key in %s does not open the key storage of %s: %w", path, c.user, err)
-		}
-		return key, nil
-	}
-	if !errors.Is(err, ssss.ErrNoDefaultKeyID) {
-		return nil, requestError("ask for the key storage", err)
+	if key, err := c.openStorage(ctx); !errors.Is(err, ssss.ErrNoDefaultKeyID) {
+		return key, err
 	}
 	if ferr == nil {
 		if err := os.Rename(path, path+".old-"+strconv.FormatInt(time.Now().UnixNano(), 10)); err != nil {
@@ -109,6 +116,28 @@ func (c *Companion) recoveryKey(ctx context.Context) (*ssss.Key, error) {
 	}
 	if err := c.machine.SSSS.SetDefaultKeyID(ctx, key.ID); err != nil {
 		return nil, requestError("make a key storage", err)
+	}
+	return key, nil
+}
+
+// openStorage opens the key storage that the account has; ssss.ErrNoDefaultKeyID where it has none.
+func (c *Companion) openStorage(ctx context.Context) (*ssss.Key, error) {
+	path := c.cfg.RecoveryKeyFile
+	keyID, meta, err := c.machine.SSSS.GetDefaultKeyData(ctx)
+	if errors.Is(err, ssss.ErrNoDefaultKeyID) {
+		return nil, err
+	} else if err != nil {
+		return nil, requestError("ask for the key storage", err)
+	}
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("the account %s has a key storage already, but the recovery key is not in %s: put it there, or start with a fresh account", c.user, path)
+	} else if err != nil {
+		return nil, fmt.Errorf("recovery key: %w", err)
+	}
+	key, err := meta.VerifyRecoveryKey(keyID, strings.TrimSpace(string(text)))
+	if err != nil {
+		return nil, fmt.Errorf("the recovery key in %s does not open the key storage of %s: %w", path, c.user, err)
 	}
 	return key, nil
 }

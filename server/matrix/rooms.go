@@ -115,6 +115,18 @@ func (c *Companion) Widget(room, widgetID string) (identity.Widget, bool) {
 	return identity.Widget{}, false
 }
 
+// Stands answers the id of the companion's own event that stands in a room under this type and key, as /sync told; "" where it is not its own or there is none.
+func (c *Companion) Stands(room, typ, key string) string {
+	c.view.mu.RLock()
+	defer c.view.mu.RUnlock()
+	if r := c.view.rooms[room]; r != nil {
+		if e := r.contents[stateID{typ, key}]; e.sender == c.cfg.UserID && e.encrypted == c.view.sticky[room] {
+			return e.event
+		}
+	}
+	return ""
+}
+
 // Encrypted: once a room has been seen encrypted it stays so.
 func (c *Companion) Encrypted(room string) bool {
 	c.view.mu.RLock()

@@ -272,6 +272,12 @@ func stateOf(e *event.Event, content json.RawMessage) checkpoint.State {
 	return checkpoint.State{EventID: e.ID.String(), Sender: e.Sender.String(), Content: content, At: time.UnixMilli(e.Timestamp)}
 }
 
+// Redact takes the content out of one of the companion's events.
+func (c *Companion) Redact(ctx context.Context, room, event string) error {
+	_, err := c.client.RedactEvent(ctx, id.RoomID(room), id.EventID(event))
+	return requestError("redact an event", err)
+}
+
 func (c *Companion) roomLock(room string) *sync.Mutex {
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()

@@ -371,7 +371,7 @@ func (c *Companion) answer(ctx context.Context, inv invite) {
 	}
 	err = requestError("answer an invite", err)
 	c.log.Warn("answer an invite", "room", inv.room, "join", inv.accept, "tries", inv.tries+1, "err", err)
-	if inv.tries++; inv.tries < 5 && (isKind(err, checkpoint.Unreachable) || isKind(err, checkpoint.RateLimited)) {
+	if inv.tries++; inv.tries < 5 && passing(err) {
 		time.AfterFunc(time.Duration(inv.tries*inv.tries)*time.Second, func() {
 			select {
 			case c.invites <- inv:

@@ -287,6 +287,9 @@ func saved(s board.Saved) wire.Saved {
 	if !s.At.IsZero() {
 		f.At = uint64(s.At.UnixMilli())
 	}
+	if !s.Since.IsZero() {
+		f.Since = uint64(s.Since.UnixMilli())
+	}
 	return f
 }
 

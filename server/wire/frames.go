@@ -135,6 +135,7 @@ type (
 		Seq     uint64 `cbor:"seq"`
 		At      uint64 `cbor:"at"`
 		Problem string `cbor:"problem"`
+		Since   uint64 `cbor:"since"` // of the problem, Unix ms
 	}
 	// Answer answers Offer.
 	Answer struct {

@@ -77,7 +77,7 @@ var golden = []struct {
 	}},
 	{"welcome, resumed, viewer", "server", Welcome{
 		Log: "k3v9", Seq: 812, Session: 4294967295, Role: "viewer", Actor: []byte{}, Board: "abcdefghijklmnopqrstuvwxyz", Kind: "whiteboard",
-		Companion: "@lectern:example.org", Docs: []Doc{{Doc: page}}, Resume: true, Saved: Saved{Problem: "the room cannot be reached"},
+		Companion: "@lectern:example.org", Docs: []Doc{{Doc: page}}, Resume: true, Saved: Saved{Problem: "unreachable", Since: 1766430011000},
 		Limits: Limits{Change: MaxChange, Ops: MaxOps, Frame: MaxFrame, Live: MaxLive, LiveHz: MaxLiveHz}, ICE: []ICE{},
 	}},
 	{"entries, one", "server", Entries{From: 1, Entries: []Entry{{Doc: page, Kind: 1, Actor: actor, Bytes: chunk}}}},
@@ -103,6 +103,7 @@ var golden = []struct {
 	{"reset", "server", Reset{Doc: page, Hash: hash, Code: "grammar", Message: "This property does not exist.", Actor: actor}},
 	{"reset, may not write any more", "server", Reset{Doc: page, Hash: hash, Code: "forbidden", Message: "You may only watch.", Actor: []byte{}}},
 	{"saved", "server", Saved{Seq: 812, At: 1766430012345}},
+	{"saved with a problem", "server", Saved{Seq: 812, At: 1766430012345, Problem: "busy", Since: 1766430015000}},
 	{"rtc.answer", "server", Answer{SDP: "v=0\r\n", Ticket: ticket}},
 	{"ping", "server", Ping{N: 18446744073709551}},
 	{"lane request", "server", LaneRequest{Lane: 0, Reason: "health"}},

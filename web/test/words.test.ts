@@ -7,7 +7,7 @@ import { de } from "../src/ui/messages.de";
 import { en } from "../src/ui/messages.en";
 
 const t = translator("en");
-const base = { link: { kind: "open", lane: 0 } as const, ready: true, documentProblem: false, unsaved: 0, saved: { seq: 1, at: 1_000_000, problem: "" } };
+const base = { link: { kind: "open", lane: 0 } as const, ready: true, documentProblem: false, unsaved: 0, saved: { seq: 1, at: 1_000_000, problem: "", since: 0 } };
 const placeholders = (s: string) => [...s.matchAll(/\{(\w+)\}/g)].map((m) => m[1]).sort();
 
 describe("words", () => {
@@ -29,16 +29,26 @@ describe("words", () => {
     expect(headline({ ...base, ready: false }, t).tone).toBe("busy");
     expect(headline({ ...base, link: { kind: "connecting", problem: "" } }, t).tone).toBe("busy");
     expect(headline({ ...base, link: { kind: "resuming", problem: "" } }, t).tone).toBe("bad");
-    expect(problemText(base, t)).toBe("");
-    expect(problemText({ ...base, saved: { ...base.saved, problem: "the room cannot be reached" } }, t)).toContain("the room cannot be reached");
+    expect(problemText(base, 0, t)).toBe("");
     const offline = { ...base, link: { kind: "resuming", problem: "draining" } as const };
-    expect(problemText({ ...offline, unsaved: 3 }, t)).toContain("3 not sent yet");
-    expect(problemText(offline, t)).toContain("restarts");
+    expect(problemText({ ...offline, unsaved: 3 }, 0, t)).toContain("3 not sent yet");
+    expect(problemText(offline, 0, t)).toContain("restarts");
+  });
+  test("WG42 every reason why the copy in the room is not the newest has its own sentence, in every language, that says what becomes of one's work", () => {
+    const codes = ["unreachable", "failing", "busy", "power", "too_large", "signed_out", "stuck", "heavy", "damaged", "other"];
+    for (const language of languages) {
+      const say = (problem: string) => problemText({ ...base, saved: { ...base.saved, problem, since: 1_000_000 } }, 1_180_000, translator(language));
+      expect(new Set(codes.map(say)).size).toBe(codes.length);
+      for (const code of codes) expect(say(code)).not.toMatch(/[{}]|status\./);
+      expect(say("unreachable")).toContain("3 min");
+      expect(say("a later version's")).toBe(say("other"));
+    }
+    expect(problemText({ ...base, saved: { ...base.saved, problem: "unreachable", since: 1_000_000 } }, 1_040_000, t)).toContain("has not answered for 40 s");
   });
   test("WG42 the age of the copy in the room", () => {
     const at = (s: number) => savedText(base, 1_000_000 + s * 1000, t);
     expect([at(1), at(12), at(180), at(3 * 3600)]).toEqual(["Saved to the room just now", "Saved to the room 12 s ago", "Saved to the room 3 min ago", "Saved to the room 3 h ago"]);
-    expect(savedText({ saved: { seq: 0, at: 0, problem: "" } }, 5, t)).toBe("Not saved to the room yet");
+    expect(savedText({ saved: { seq: 0, at: 0, problem: "", since: 0 } }, 5, t)).toBe("Not saved to the room yet");
   });
   test("WG42 every closed state says why; unknown codes keep the server's words", () => {
     for (const code of ["removed", "not_joined", "server_denied", "no_widget", "board_elsewhere", "openid_blocked", "bad_frame", "board_damaged"]) {

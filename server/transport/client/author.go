@@ -59,6 +59,18 @@ func (a *Author) Stroke(size int) []byte {
 		s.points = a.next
 		return a.write(change.Op{Obj: change.ID{Ctr: s.made}, Key: []byte("points"), Action: change.Put, Kind: change.Bytes, Raw: points, Pred: pred})
 	}
+	a.drawn = append(a.drawn, stroke{made: a.next, points: a.next + 6})
+	return a.element(points)
+}
+
+// Draw writes a change that makes an element of its own with these points (packed as the grammar wants them), which Stroke never draws again.
+func (a *Author) Draw(points []byte) []byte {
+	a.count++
+	return a.element(points)
+}
+
+// element is the change that makes a stroke; its points are its seventh operation.
+func (a *Author) element(points []byte) []byte {
 	made := a.next
 	put := func(key string, kind change.Kind, num int64, raw []byte) change.Op {
 		return change.Op{Obj: change.ID{Ctr: made}, Key: []byte(key), Action: change.Put, Kind: kind, Num: uint64(num), Raw: raw}
@@ -72,7 +84,6 @@ func (a *Author) Stroke(size int) []byte {
 		put("isDeleted", change.False, 0, nil),
 		put("points", change.Bytes, 0, points),
 	}
-	a.drawn = append(a.drawn, stroke{made: made, points: made + uint32(len(ops)) - 1})
 	return a.write(ops...)
 }
 

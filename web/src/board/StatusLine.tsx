@@ -14,7 +14,7 @@ export function StatusLine({ view, t }: { readonly view: View; readonly t: Trans
     return () => clearInterval(timer);
   }, []);
   const head = headline(view, t);
-  const problem = problemText(view, t);
+  const problem = problemText(view, Math.max(now, view.saved.since), t);
   const viewer = view.role === "viewer";
   const toggle = (what: "people" | "details") => setOpen((o) => (o === what ? null : what));
   const spoken = view.announcement && t(view.announcement.kind === "joined" ? "announce.joined" : "announce.left", { name: view.announcement.name });

@@ -58,7 +58,7 @@ export class Board {
     role: "",
     encrypted: undefined,
     companion: "",
-    saved: { seq: 0, at: 0, problem: "" },
+    saved: { seq: 0, at: 0, problem: "", since: 0 },
     unsaved: 0,
     people: [],
     elements: 0,
@@ -285,7 +285,7 @@ export class Board {
         return void this.fetchDocument();
       }
       case "saved":
-        return this.view.set({ saved: { seq: frame.seq, at: frame.at, problem: frame.problem } });
+        return this.view.set({ saved: { seq: frame.seq, at: frame.at, problem: frame.problem, since: frame.since } });
       case "error":
         return;
     }

@@ -31,7 +31,7 @@ export function savedText(v: Pick<View, "saved">, now: number, t: Translate): st
 }
 
 /** A sentence on what is wrong, "" when nothing is. */
-export function problemText(v: Pick<View, "link" | "unsaved" | "saved" | "documentProblem">, t: Translate): string {
+export function problemText(v: Pick<View, "link" | "unsaved" | "saved" | "documentProblem">, now: number, t: Translate): string {
   const parts: string[] = [];
   if (v.link.kind === "connecting" && v.link.problem) parts.push(linkProblem(v.link.problem, t));
   if (v.link.kind === "resuming") {
@@ -39,8 +39,35 @@ export function problemText(v: Pick<View, "link" | "unsaved" | "saved" | "docume
     parts.push(v.unsaved > 0 ? t("status.unsent", { count: v.unsaved }) : t("status.resuming"));
   }
   if (v.link.kind === "open" && v.documentProblem) parts.push(t("problem.document"));
-  if (v.saved.problem && v.link.kind === "open") parts.push(t("status.saved.problem", { problem: v.saved.problem }));
+  if (v.saved.problem && v.link.kind === "open") parts.push(savedProblem(v.saved, now, t));
   return parts.join(" ");
+}
+
+/** Why the newest strokes are on the server and not in the room (docs/protocol.md §2.4). */
+function savedProblem(saved: View["saved"], now: number, t: Translate): string {
+  const time = duration(saved.since === 0 ? 0 : now - saved.since);
+  switch (saved.problem) {
+    case "unreachable":
+    case "failing":
+    case "busy":
+    case "power":
+    case "too_large":
+    case "signed_out":
+    case "stuck":
+    case "heavy":
+    case "damaged":
+      return t(`status.saved.${saved.problem}`, { time });
+    default:
+      return t("status.saved.other", { time });
+  }
+}
+
+/** Units are the same in every language. */
+function duration(ms: number): string {
+  const seconds = Math.max(1, Math.round(ms / 1000));
+  if (seconds < 90) return `${seconds} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 90 ? `${minutes} min` : `${Math.round(minutes / 60)} h`;
 }
 
 function linkProblem(code: string, t: Translate): string {

@@ -33,6 +33,8 @@ export interface Saved {
   readonly at: number;
   /** Why the newest state is not in the room yet; "" when all is well. */
   readonly problem: string;
+  /** Of the problem, Unix ms. */
+  readonly since: number;
 }
 
 export interface Limits {
@@ -215,7 +217,7 @@ function welcome(m: Record<string, unknown>): Welcome {
 }
 
 function saved(m: Record<string, unknown>): Saved {
-  return { seq: uint(m.seq), at: uint(m.at), problem: text(m.problem) };
+  return { seq: uint(m.seq), at: uint(m.at), problem: text(m.problem), since: uint(m.since) };
 }
 
 function entry(value: unknown): Entry {

@@ -97,7 +97,7 @@ export async function start({ port = 0, hostPort = 0, test = true, roles = {}, d
           s.ready = true;
           s.actor = f[1].actor.length === 16 ? f[1].actor : s.role() === "viewer" ? new Uint8Array() : randomBytes(16);
           board.sessions.set(s.id, s);
-          write([32, { log: board.log, seq: board.entries.length, session: s.id, role: s.role(), actor: s.actor, board: "b".repeat(26), kind: "whiteboard", encrypted: true, companion: "@lectern:example.org", docs: [{ doc: board.doc, epoch: 0, seq: 0 }], resume, saved: { seq: board.entries.length, at: Date.now() - 12_000, problem: "" }, limits: { change: 32768, ops: 5000, frame: 65536, live: 8192, live_hz: 30 }, rtc: false, ice: [] }]);
+          write([32, { log: board.log, seq: board.entries.length, session: s.id, role: s.role(), actor: s.actor, board: "b".repeat(26), kind: "whiteboard", encrypted: true, companion: "@lectern:example.org", docs: [{ doc: board.doc, epoch: 0, seq: 0 }], resume, saved: { seq: board.entries.length, at: Date.now() - 12_000, problem: "", since: 0 }, limits: { change: 32768, ops: 5000, frame: 65536, live: 8192, live_hz: 30 }, rtc: false, ice: [] }]);
           write([35, { full: true, joined: [...board.sessions.values()].map(person), left: [] }]);
           for (const o of others()) o.write([35, { full: false, joined: [person(s)], left: [] }]);
           return s.flush();

@@ -159,7 +159,7 @@ export class FakeServer {
 export function welcome(over: Record<string, unknown> = {}): Record<string, unknown> {
   return {
     log: "log-1", seq: 0, session: 1, role: "participant", actor: new Uint8Array(16).fill(1), board: "b", kind: "whiteboard", encrypted: true, companion: "@l:e",
-    docs: [{ doc: "page", epoch: 0, seq: 0 }], resume: false, saved: { seq: 0, at: 0, problem: "" }, limits: { change: 32768, ops: 5000, frame: 65536, live: 8192, live_hz: 30 },
+    docs: [{ doc: "page", epoch: 0, seq: 0 }], resume: false, saved: { seq: 0, at: 0, problem: "", since: 0 }, limits: { change: 32768, ops: 5000, frame: 65536, live: 8192, live_hz: 30 },
     rtc: false, ice: [], ...over,
   };
 }
