@@ -56,21 +56,26 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	conn.SetReadLimit(-1) // session.read keeps the protocol's own limits and close codes
-	c := newSession(s, conn, taken.conn)
+	c := newSession(s, conn, taken.out)
 	c.serve(addr)
 }
 
-// hijacked keeps the TCP connection under a WebSocket: closing that is the one way to end it at once, whatever the library waits for.
+// hijacked keeps the TCP connection under a WebSocket: closing that is the one way to end it at once, whatever the library waits for. What the
+// library writes goes through the session's outlet.
 type hijacked struct {
 	http.ResponseWriter
-	conn net.Conn
+	out *outlet
 }
 
 // Hijack implements http.Hijacker.
 func (h *hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
-	h.conn = conn
-	return conn, rw, err
+	if err != nil {
+		return nil, nil, err
+	}
+	h.out = &outlet{Conn: conn}
+	const control = 512 // its frames: at most 125 bytes and a header, or a farewell
+	return h.out, bufio.NewReadWriter(rw.Reader, bufio.NewWriterSize(h.out, control)), nil
 }
 
 // offers says whether the request offers the subprotocol.

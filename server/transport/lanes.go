@@ -14,7 +14,7 @@ func (w *writer) move(o order) {
 		return // a frame of a session or channel that has been replaced meanwhile
 	}
 	if err := w.at.Seek(o.have); err != nil {
-		w.socket(wire.Refused{Code: "bad_have", Message: "The position asked for is not in this board's log. Join it again."}.Append(nil))
+		w.tell(wire.Refused{Code: "bad_have", Message: "The position asked for is not in this board's log. Join it again."})
 		return
 	}
 	w.s.stats.moves[o.lane].Add(1)
@@ -51,7 +51,7 @@ func (w *writer) ask(reason string) {
 	if reason != reasonPeople {
 		w.liveHere = false
 	}
-	w.socket(wire.LaneRequest{Lane: wire.LaneSocket, Reason: reason}.Append(nil))
+	w.tell(wire.LaneRequest{Lane: wire.LaneSocket, Reason: reason})
 }
 
 const reasonPeople = "people"
@@ -72,7 +72,7 @@ func (w *writer) beat(now time.Time) {
 			return
 		}
 		w.socketPing.sent++
-		w.socket(wire.Ping{N: w.socketPing.sent}.Append(nil))
+		w.tell(wire.Ping{N: w.socketPing.sent})
 	}
 	if w.lane != wire.LaneChannel || w.held || w.peer == nil {
 		return
@@ -86,7 +86,7 @@ func (w *writer) beat(now time.Time) {
 		return
 	}
 	w.peerPing.sent++
-	w.logFrame(wire.Ping{N: w.peerPing.sent}.Append(nil))
+	w.rare(wire.Ping{N: w.peerPing.sent})
 }
 
 // pong notes an answer.

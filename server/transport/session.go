@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -22,7 +21,8 @@ import (
 type session struct {
 	s    *Server
 	conn *websocket.Conn
-	auth Auth // immutable once enlisted
+	out  *outlet // messages to the client
+	auth Auth    // immutable once enlisted
 
 	// ctx ends with the connection; waits of readers and writer hang on it.
 	ctx context.Context
@@ -47,9 +47,9 @@ type session struct {
 // place is where the session is attached; a repeated hello replaces it.
 type place struct{ at attached }
 
-func newSession(s *Server, conn *websocket.Conn, tcp net.Conn) *session {
+func newSession(s *Server, conn *websocket.Conn, out *outlet) *session {
 	c := &session{
-		s: s, conn: conn,
+		s: s, conn: conn, out: out,
 		orders: make(chan order, 16), leave: make(chan farewell, 1),
 		frames: rate.NewLimiter(rate.Limit(s.lim.FramesPerSec), s.lim.FrameBurst),
 		bytes:  rate.NewLimiter(rate.Limit(s.lim.BytesPerSec), s.lim.BytesBurst),
@@ -59,7 +59,7 @@ func newSession(s *Server, conn *websocket.Conn, tcp net.Conn) *session {
 	c.ctx = ctx
 	c.cut = func() {
 		cancel()
-		_ = tcp.Close() // ends every read and write, a closing handshake too
+		_ = out.Close() // ends every read and write, a closing handshake too
 	}
 	return c
 }

@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"context"
 	"slices"
 	"strings"
 	"time"
@@ -87,12 +86,13 @@ func (w *writer) run() {
 	w.tick = time.NewTicker(w.s.lim.PingSocket)
 	defer w.tick.Stop()
 	for !w.done {
-		var wake, ended <-chan struct{}
-		if w.at != nil {
-			ended = w.at.Done()
-			if w.stalled.IsZero() {
-				wake = w.at.Wake()
-			}
+		var wake, ended, low <-chan struct{} // the fewer a select waits for, the less it costs
+		switch {
+		case w.at == nil:
+		case w.stalled.IsZero():
+			wake = w.at.Wake() // signalled at the end too
+		default:
+			ended, low = w.at.Done(), w.low
 		}
 		select {
 		case <-w.c.ctx.Done():
@@ -107,7 +107,7 @@ func (w *writer) run() {
 			w.stalled = time.Time{}
 			w.drain()
 			w.bye(failed) // unless the board said why
-		case <-w.low:
+		case <-low:
 			w.stalled = time.Time{}
 			w.drain()
 		case now := <-w.tick.C:
@@ -119,9 +119,9 @@ func (w *writer) run() {
 func (w *writer) obey(o order) {
 	switch o.kind {
 	case orderSend:
-		w.logFrame(o.frame.Append(nil))
+		w.rare(o.frame)
 	case orderSocket:
-		w.socket(o.frame.Append(nil))
+		w.tell(o.frame)
 	case orderDetach:
 		if w.at != nil {
 			w.at.Leave()
@@ -132,7 +132,7 @@ func (w *writer) obey(o order) {
 	case orderAttach:
 		w.at, w.people = o.at, 0
 		w.toSocket()
-		w.socket(w.welcome(o.welcome).Append(nil))
+		w.tell(w.welcome(o.welcome))
 		w.drain()
 	case orderLane:
 		w.move(o)
@@ -193,7 +193,7 @@ func (w *writer) entries(from uint64, list [][]byte) {
 			w.bye(failed)
 			return
 		}
-		f := wire.AppendEntriesHead(w.buf[:0], from, n)
+		f := wire.AppendEntriesHead(w.message(), from, n)
 		for _, e := range list[:n] {
 			f = append(f, e...)
 		}
@@ -221,7 +221,7 @@ func (w *writer) live(list []board.LiveUpdate) {
 			size += len(list[n].Payload) + 16
 			n++
 		}
-		f := wire.AppendLiveHead(w.buf[:0], n)
+		f := wire.AppendLiveHead(w.message(), n)
 		for _, u := range list[:n] {
 			f = wire.AppendLiveUpdate(f, wire.LiveUpdate{Session: u.Session, Slot: u.Slot, Payload: u.Payload})
 		}
@@ -231,8 +231,8 @@ func (w *writer) live(list []board.LiveUpdate) {
 			w.s.stats.liveOut[wire.LaneSocket].Add(1)
 			continue
 		}
-		if w.peer.live.send(f, w.s.lim.ChannelBuffer/16) {
-			w.s.stats.out(wire.LaneChannel, len(f))
+		if w.peer.live.send(f[headRoom:], w.s.lim.ChannelBuffer/16) {
+			w.s.stats.out(wire.LaneChannel, len(f)-headRoom)
 			w.s.stats.liveOut[wire.LaneChannel].Add(1)
 		} else {
 			w.s.stats.liveDropped.Add(1)
@@ -331,7 +331,27 @@ func (w *writer) welcome(b board.Welcome) wire.Welcome {
 }
 
 // rare sends an event on the lane of the log. One that gets lost with a channel is stated again by the board after the client's move (Seek).
-func (w *writer) rare(f wire.Frame) { w.logFrame(f.Append(nil)) }
+func (w *writer) rare(f wire.Frame) {
+	w.buf = f.Append(w.message())
+	w.logFrame(w.buf)
+}
+
+// tell sends a rare frame on the WebSocket.
+func (w *writer) tell(f wire.Frame) {
+	w.buf = f.Append(w.message())
+	w.socket(w.buf)
+}
+
+// keepBuffer is the largest buffer that stays: somebody's history when they joined must not cost memory for the rest of the lesson.
+const keepBuffer = 8 << 10
+
+// message begins one in the writer's buffer.
+func (w *writer) message() []byte {
+	if w.buf == nil || cap(w.buf) > keepBuffer {
+		w.buf = make([]byte, headRoom, 512)
+	}
+	return w.buf[:headRoom]
+}
 
 // logFrame sends a frame of the log on its lane, or on the WebSocket while the client has been asked to move there; it answers which.
 func (w *writer) logFrame(f []byte) int {
@@ -339,12 +359,12 @@ func (w *writer) logFrame(f []byte) int {
 		w.socket(f)
 		return wire.LaneSocket
 	}
-	if !w.peer.log.send(f, w.s.lim.ChannelBuffer) {
+	if !w.peer.log.send(f[headRoom:], w.s.lim.ChannelBuffer) {
 		// Full or closed. Nothing is lost: entries come again when the client names its position, and so do events.
 		w.ask("stalled")
 		return wire.LaneChannel
 	}
-	w.s.stats.out(wire.LaneChannel, len(f))
+	w.s.stats.out(wire.LaneChannel, len(f)-headRoom)
 	if w.stalled.IsZero() && w.peer.log.queued() > w.s.lim.ChannelBuffer/2 {
 		w.stalled = time.Now() // drain stops; onLow or beat ends it
 	}
@@ -357,13 +377,13 @@ func (w *writer) socket(f []byte) {
 		return
 	}
 	w.slow.Reset(w.s.lim.WriteTime)
-	err := w.c.conn.Write(context.Background(), websocket.MessageBinary, f)
+	err := w.c.out.message(f)
 	w.slow.Stop()
 	if err != nil {
 		w.done = true
 		return
 	}
-	w.s.stats.out(wire.LaneSocket, len(f))
+	w.s.stats.out(wire.LaneSocket, len(f)-headRoom)
 }
 
 // bye says why and closes both lanes. Nothing is sent after it.
@@ -376,7 +396,7 @@ func (w *writer) bye(f farewell) {
 	}
 	stop := time.AfterFunc(closeTime, w.c.cut)
 	defer stop.Stop()
-	w.socket(byeFrame(f).Append(nil))
+	w.tell(byeFrame(f))
 	w.done = true
 	_ = w.c.conn.Close(websocket.StatusCode(f.Close), f.Code) // cut follows in any case
 }
