@@ -37,4 +37,45 @@ func TestAuthor(t *testing.T) {
 			t.Errorf("visible elements: got %d, want %d", got, want)
 		}
 	})
+	t.Run("EP1 the author goes on with its strokes in the next epoch, and the one after", func(t *testing.T) {
+		p := schema.NewPage()
+		a, err := NewAuthor(bytes.Repeat([]byte{9}, 16))
+		if err != nil {
+			t.Fatal(err)
+		}
+		draw := func(n int) {
+			t.Helper()
+			for i := range n {
+				raw := a.Stroke(50)
+				var c change.Change
+				if err := c.Parse(raw, nil); err != nil {
+					t.Fatalf("change %d: parse: %v", i, err)
+				}
+				if err := p.Check(&c); err != nil {
+					t.Fatalf("change %d: check: %v", i, err)
+				}
+				p.Apply(&c, raw)
+			}
+		}
+		draw(maxStrokes + 20)
+		for epoch := range 2 {
+			squash := p.Still().Squash([16]byte{0, byte(1 + epoch)})
+			var c change.Change
+			if err := c.Parse(squash, &change.SquashLimits); err != nil {
+				t.Fatal(err)
+			}
+			p = schema.NewPage()
+			if err := p.Check(&c); err != nil {
+				t.Fatal(err)
+			}
+			p.Apply(&c, squash)
+			if err := a.Adopt(squash); err != nil {
+				t.Fatal(err)
+			}
+			draw(3 * maxStrokes)
+			if got := p.Visible(); got != maxStrokes {
+				t.Errorf("epoch %d: visible elements: got %d, want %d", epoch+1, got, maxStrokes)
+			}
+		}
+	})
 }
