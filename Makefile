@@ -35,8 +35,9 @@ lint: need modules                ## formatting, vet, staticcheck, tsc, eslint
 fmt: need                         ## write Go files as gofumpt wants them
 	go tool gofumpt -w $$(git ls-files --cached --others --exclude-standard '*.go')
 
-bench: need
+bench: need                       ## Go benchmarks, then a few minutes of every mode of lectern-load
 	go test -run '^$$' -bench . -benchmem ./...
+	go build -o bin/lectern-load ./server/lectern-load && bin/lectern-load short
 
 e2e: build modules                ## all browser tests; ONLY="smoke …" for some
 	.ci/e2e $(ONLY)
@@ -44,8 +45,8 @@ e2e: build modules                ## all browser tests; ONLY="smoke …" for som
 fuzz: need                        ## every fuzz target, FUZZTIME each (60s)
 	.ci/fuzz
 
-load: need                        ## measure a board server beside a bare relay. ARGS="-shapes 1x50@5 …"
-	go build -o bin/lectern-load ./server/lectern-load && bin/lectern-load load $(ARGS)
+load: need                        ## measure a board server beside two relays. ARGS="-shapes 1x50@5 …", or another mode: ARGS="storm -clients 500"
+	go build -o bin/lectern-load ./server/lectern-load && bin/lectern-load $(if $(ARGS),$(if $(filter -%,$(firstword $(ARGS))),load )$(ARGS),load)
 
 crash: need                       ## kill -9 in the middle of editing, 20 times. ARGS="-rounds 3 …"
 	go build -o bin/lectern-load ./server/lectern-load && bin/lectern-load crash $(ARGS)

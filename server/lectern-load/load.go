@@ -3,36 +3,56 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
-	"encoding/json"
-	"flag"
 	"fmt"
-	"math/rand/v2"
-	"net/http"
-	"os"
-	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/coder/websocket"
-	"github.com/pion/webrtc/v4"
-
 	"github.com/educationpub/lectern/server/transport/client"
-	"github.com/educationpub/lectern/server/wire"
 )
 
-// shape is a load: boards with people who each draw so often per second.
-type shape struct{ boards, people, hz int }
+// shape is a load: boards with people, some of whom draw so often per second.
+type shape struct{ boards, people, drawing, hz int }
 
-func (s shape) String() string { return fmt.Sprintf("%dx%d@%d", s.boards, s.people, s.hz) }
+func (s shape) String() string {
+	if s.drawing < s.people {
+		return fmt.Sprintf("%dx%d/%d@%d", s.boards, s.people, s.drawing, s.hz)
+	}
+	return fmt.Sprintf("%dx%d@%d", s.boards, s.people, s.hz)
+}
 
-// Result is one run. Latencies are from the moment before the sender's write, on one clock: all clients live in this process.
+// maxPeople in all: one machine runs them and the server.
+const maxPeople = 1500
+
+func parseShape(text string) (s shape, err error) {
+	if n, _ := fmt.Sscanf(text, "%dx%d/%d@%d", &s.boards, &s.people, &s.drawing, &s.hz); n != 4 {
+		n, _ = fmt.Sscanf(text, "%dx%d@%d", &s.boards, &s.people, &s.hz)
+		if s.drawing = s.people; n != 3 {
+			return s, fmt.Errorf("shape %q is not like 20x10@5 or 1x1000/10@5", text)
+		}
+	}
+	if s.boards < 1 || s.people < 2 || s.drawing < 1 || s.drawing > s.people || s.hz < 1 || s.hz > 40 || s.boards > maxPeople || s.people > maxPeople || s.boards*s.people > maxPeople {
+		return s, fmt.Errorf("shape %q: 2 people to a board at least, %d in all at most, 1 to 40 changes per second", text, maxPeople)
+	}
+	return s, nil
+}
+
+// Lanes of load: two yardsticks and the server over its two transports.
+const (
+	laneRelay   = "relay"
+	laneDurable = "durable"
+	laneSocket  = "ws"
+	laneChannel = "dc"
+)
+
+func isRelay(lane string) bool { return lane == laneRelay || lane == laneDurable }
+
+// Result is one run of load.
 type Result struct {
 	Shape      string       `json:"shape"`
-	Lane       string       `json:"lane"` // "relay", "ws" or "dc"
+	Lane       string       `json:"lane"`
 	Seconds    float64      `json:"seconds"`
+	ChangeSize int          `json:"change_bytes"`
 	Sent       int          `json:"sent"`
 	Deliveries int64        `json:"deliveries"` // to others than the author
 	Missing    int64        `json:"missing"`
@@ -41,145 +61,104 @@ type Result struct {
 	Server     commitReport `json:"server"`
 	CPU        float64      `json:"server_cpu_us_per_delivery"`
 	ClientCPU  float64      `json:"client_cpu_us_per_delivery"`
-	Ratio      float64      `json:"cpu_ratio_to_relay"`
+	ToRelay    float64      `json:"cpu_ratio_to_relay,omitempty"`
+	ToDurable  float64      `json:"cpu_ratio_to_durable_relay,omitempty"`
 	IdleMB     float64      `json:"rss_idle_mb"`
 	RSSMB      float64      `json:"rss_mb"`
 	Setup      float64      `json:"setup_ms_per_client"`
 }
 
-// Report is what -out gets.
-type Report struct {
-	Go         string    `json:"go"`
-	CPUs       int       `json:"cpus"`
-	FileSystem string    `json:"file_system"`
-	Fsync      Quantiles `json:"fsync_ms"`
-	Load1      string    `json:"load_average"` // of the machine before the runs: other work disturbs p99
-	ChangeSize int       `json:"change_bytes"`
-	Results    []Result  `json:"results"`
+// loading are the flags of load that a run needs.
+type loading struct {
+	span    time.Duration
+	size    int
+	profile string
 }
 
-func load(ctx context.Context, args []string) error {
-	fs := flag.NewFlagSet("load", flag.ExitOnError)
-	lanes := fs.String("lanes", "ws,dc", "lanes to measure; the relay is always measured first")
-	shapes := fs.String("shapes", "1x10@10,1x50@5,20x10@5", "boards x people @ changes per second and person")
-	span := fs.Duration("time", 8*time.Second, "time of each run, at most 10 m")
-	size := fs.Int("size", 200, "bytes of points in a change")
-	out := fs.String("out", "", "write the report as JSON here")
-	dir := fs.String("dir", "", "where databases are made (default: folder for temporary files)")
-	profile := fs.String("profile", "", "write a CPU profile of the last run's server here")
-	_ = fs.Parse(args) // exits
-	if *span > 10*time.Minute {
-		return fmt.Errorf("-time %v is longer than 10 m", *span)
-	}
-	work, err := workdir(*dir)
-	if err != nil {
+func load(ctx context.Context, b *bench, args []string) error {
+	fs := b.flags("load")
+	var l loading
+	lanes := fs.String("lanes", "relay,durable,ws,dc", "what to measure, in this order")
+	shapes := fs.String("shapes", "1x10@10,1x50@5,20x10@5", "boards x people [/ who draw] @ changes per second and person")
+	runs := fs.Int("runs", 1, "measure everything so many times, at most 20; other work on the machine shows as a spread")
+	fs.DurationVar(&l.span, "time", 8*time.Second, "time of each run, at most 10 m")
+	fs.IntVar(&l.size, "size", 200, "bytes of points in a change, at most 30,000")
+	fs.StringVar(&l.profile, "profile", "", "write a CPU profile of the last run's server here")
+	if err := b.start(fs, args); err != nil {
 		return err
 	}
-	defer os.RemoveAll(work)
-	rep := Report{Go: runtime.Version(), CPUs: runtime.NumCPU(), ChangeSize: *size}
-	if rep.FileSystem, rep.Fsync, err = disk(work); err != nil {
-		return err
+	if l.span > 10*time.Minute || l.size < 4 || l.size > 30000 || *runs < 1 || *runs > 20 {
+		return fmt.Errorf("-time, -size or -runs is out of its range")
 	}
-	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
-		rep.Load1 = strings.TrimSpace(string(b))
-	}
-	fmt.Printf("%s, %d CPUs, %s, fsync p50 %.2f p99 %.2f ms, load %s\n", rep.Go, rep.CPUs, rep.FileSystem, rep.Fsync.P50, rep.Fsync.P99, rep.Load1)
-	fmt.Printf("%-9s %-5s %9s %8s %22s %15s %18s %8s %6s %8s %13s\n", "shape", "lane", "deliv./s", "missing", "visible p50/95/99 ms", "ack p50/99", "commit->bcast 50/99", "us/del.", "ratio", "cl. us", "RSS idle/run")
+	var all []shape
 	for text := range strings.SplitSeq(*shapes, ",") {
-		var s shape
-		if n, err := fmt.Sscanf(text, "%dx%d@%d", &s.boards, &s.people, &s.hz); n != 3 || err != nil || s.boards < 1 || s.people < 2 || s.hz < 1 || s.boards*s.people > 500 {
-			return fmt.Errorf("shape %q is not like 20x10@5 with at most 500 people", text)
-		}
-		yard := 0.0
-		for lane := range strings.SplitSeq("relay,"+*lanes, ",") {
-			r, err := run(ctx, work, s, lane, *span, *size, *profile)
-			if err != nil {
-				return fmt.Errorf("%v over %s: %w", s, lane, err)
-			}
-			if lane == "relay" {
-				yard = r.CPU
-			}
-			r.Ratio = r.CPU / yard
-			rep.Results = append(rep.Results, r)
-			fmt.Printf("%-9s %-5s %9.0f %8d %8.2f/%6.2f/%6.2f %7.2f/%7.2f %8.2f/%9.2f %8.1f %6.2f %8.1f %6.1f/%6.1f\n", r.Shape, r.Lane, float64(r.Deliveries)/r.Seconds, r.Missing,
-				r.Visible.P50, r.Visible.P95, r.Visible.P99, r.Ack.P50, r.Ack.P99, r.Server.Broadcast.P50, r.Server.Broadcast.P99, r.CPU, r.Ratio, r.ClientCPU, r.IdleMB, r.RSSMB)
-		}
-	}
-	if *out == "" {
-		return nil
-	}
-	b, err := json.MarshalIndent(rep, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(*out, append(b, '\n'), 0o644)
-}
-
-// meter notes when changes were sent and when they came.
-type meter struct {
-	start      time.Time
-	open       atomic.Bool // measuring
-	deliveries atomic.Int64
-	mu         sync.Mutex
-	// Guarded by mu.
-	sent     map[uint64]time.Duration
-	measured int
-	visible  []time.Duration
-	ack      []time.Duration
-}
-
-// key of a change: the start of its hash is enough here.
-func key(chunk []byte) uint64 {
-	h := client.Hash(chunk)
-	return binary.LittleEndian.Uint64(h[:])
-}
-
-func (m *meter) send(chunk []byte) {
-	k := key(chunk)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.open.Load() {
-		m.sent[k] = time.Since(m.start)
-		m.measured++
-	}
-}
-
-func (m *meter) came(chunk []byte, own bool) {
-	now, k := time.Since(m.start), key(chunk)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	at, ok := m.sent[k]
-	switch {
-	case !ok: // of the time before or after
-	case own:
-		m.ack = append(m.ack, now-at)
-	default:
-		m.visible = append(m.visible, now-at)
-		m.deliveries.Add(1)
-	}
-}
-
-// person draws. leave ends its connection.
-type person struct {
-	draw  func()
-	leave func()
-}
-
-// run measures one shape over one lane on a fresh server.
-func run(ctx context.Context, work string, s shape, lane string, span time.Duration, size int, profile string) (r Result, err error) {
-	r = Result{Shape: s.String(), Lane: lane, Seconds: span.Seconds()}
-	args := []string{"relay"}
-	if lane != "relay" {
-		dir, err := os.MkdirTemp(work, "data-")
+		s, err := parseShape(text)
 		if err != nil {
-			return r, err
+			return err
 		}
-		args = []string{"serve", "-data", dir}
-		if profile != "" {
-			args = append(args, "-pprof")
+		all = append(all, s)
+	}
+	t := b.table("shape       ", "lane   ", "deliv/s", "missing", "  visible ms 50/90/99/max", "      ack ms 50/90/99/max", "commit-bcast 50/99", "us/del", "x relay", "x durable", "client us", "RSS idle/run MB")
+	for range *runs {
+		for _, s := range all {
+			var bare, durable float64
+			for lane := range strings.SplitSeq(*lanes, ",") {
+				r, err := measure(ctx, b, s, lane, l)
+				if err != nil {
+					return fmt.Errorf("%v over %s: %w", s, lane, err)
+				}
+				switch lane {
+				case laneRelay:
+					bare = r.CPU
+				case laneDurable:
+					durable = r.CPU
+				}
+				r.ToRelay, r.ToDurable = ratio(r.CPU, bare), ratio(r.CPU, durable)
+				b.add("load", r)
+				t.row(r.Shape, r.Lane, int(float64(r.Deliveries)/r.Seconds), r.Missing, r.Visible, r.Ack, fmt.Sprintf("%.2f/%.2f", r.Server.Broadcast.P50, r.Server.Broadcast.P99),
+					r.CPU, r.ToRelay, r.ToDurable, r.ClientCPU, fmt.Sprintf("%.0f/%.0f", r.IdleMB, r.RSSMB))
+			}
 		}
 	}
-	p, err := start(ctx, args...)
+	return nil
+}
+
+// ratio is 0 where there is nothing to compare with.
+func ratio(x, to float64) float64 {
+	if to == 0 {
+		return 0
+	}
+	return x / to
+}
+
+// launch starts what a lane measures.
+func (b *bench) launch(ctx context.Context, lane string, more ...string) (*process, error) {
+	dir, err := b.folder()
+	if err != nil {
+		return nil, err
+	}
+	switch lane {
+	case laneRelay:
+		return start(ctx, "relay")
+	case laneDurable:
+		return start(ctx, "relay", "-durable", dir+"/journal")
+	case laneSocket, laneChannel:
+		return start(ctx, append([]string{"serve", "-data", dir}, more...)...)
+	}
+	return nil, fmt.Errorf("no lane is called %q", lane)
+}
+
+// measure runs one shape over one lane on a fresh server.
+func measure(ctx context.Context, b *bench, s shape, lane string, l loading) (r Result, err error) {
+	r = Result{Shape: s.String(), Lane: lane, Seconds: l.span.Seconds(), ChangeSize: l.size}
+	if err := enoughFiles(s.boards * s.people); err != nil {
+		return r, err
+	}
+	var more []string
+	if l.profile != "" {
+		more = []string{"-pprof"}
+	}
+	p, err := b.launch(ctx, lane, more...)
 	if err != nil {
 		return r, err
 	}
@@ -188,22 +167,25 @@ func run(ctx context.Context, work string, s shape, lane string, span time.Durat
 	if r.IdleMB, err = p.rss(); err != nil {
 		return r, err
 	}
-	m := &meter{start: time.Now(), sent: map[uint64]time.Duration{}}
+	m := newMeter()
 	api := client.NewAPI()
-	var people []person
+	var people, painters []person
 	defer func() {
 		for _, x := range people {
 			x.leave()
 		}
 	}()
 	setup := time.Now()
-	for b := range s.boards {
+	for board := range s.boards {
 		for i := range s.people {
-			x, err := join(ctx, p, m, lane, b, i, size, api)
+			x, err := enter(ctx, p, m, lane, board, i, l.size, api)
 			if err != nil {
-				return r, fmt.Errorf("person %d of board %d: %w", i, b, err)
+				return r, fmt.Errorf("person %d of board %d: %w", i, board, err)
 			}
 			people = append(people, x)
+			if i < s.drawing {
+				painters = append(painters, x)
+			}
 		}
 	}
 	r.Setup = time.Since(setup).Seconds() * 1000 / float64(len(people))
@@ -211,42 +193,23 @@ func run(ctx context.Context, work string, s shape, lane string, span time.Durat
 	drawing, stop := context.WithCancel(ctx)
 	defer stop()
 	var wg sync.WaitGroup
-	for _, x := range people {
-		wg.Go(func() {
-			every := time.Second / time.Duration(s.hz)
-			select {
-			case <-time.After(rand.N(every)):
-			case <-drawing.Done():
-				return
-			}
-			t := time.NewTicker(every)
-			defer t.Stop()
-			for {
-				x.draw()
-				select {
-				case <-t.C:
-				case <-drawing.Done():
-					return
-				}
-			}
-		})
+	for _, x := range painters {
+		wg.Go(func() { paint(drawing, s.hz, x.draw) })
 	}
 	if err := wait(ctx, time.Second); err != nil { // warm up
 		return r, err
 	}
-	if lane != "relay" {
-		_ = p.get(ctx, "/commits", nil)
-	}
+	_ = p.get(ctx, "/commits", nil) // a relay has none
 	cpu0, err := p.cpu()
 	if err != nil {
 		return r, err
 	}
 	own0 := ownCPU()
 	m.open.Store(true)
-	if profile != "" && lane != "relay" {
-		wg.Go(func() { p.profile(ctx, profile, span) })
+	if l.profile != "" && !isRelay(lane) {
+		wg.Go(func() { p.profile(ctx, l.profile, l.span) })
 	}
-	if err := wait(ctx, span); err != nil {
+	if err := wait(ctx, l.span); err != nil {
 		return r, err
 	}
 	m.open.Store(false)
@@ -258,7 +221,7 @@ func run(ctx context.Context, work string, s shape, lane string, span time.Durat
 	if r.RSSMB, err = p.rss(); err != nil {
 		return r, err
 	}
-	if lane != "relay" {
+	if !isRelay(lane) {
 		if err := p.get(ctx, "/commits", &r.Server); err != nil {
 			return r, err
 		}
@@ -281,99 +244,4 @@ func run(ctx context.Context, work string, s shape, lane string, span time.Durat
 	n := float64(max(r.Deliveries, 1))
 	r.CPU, r.ClientCPU = float64((cpu1-cpu0).Microseconds())/n, float64((own1-own0).Microseconds())/n
 	return r, nil
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func ownCPU() time.Duration {
-	d, _ := (&process{ready: ready{PID: os.Getpid()}}).cpu() // zero differences would show in the table
-	return d
-}
-
-// join connects a person over a lane.
-func join(ctx context.Context, p *process, m *meter, lane string, board, i, size int, api *webrtc.API) (person, error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	if lane == "relay" {
-		return joinRelay(ctx, p, m, board, i, size)
-	}
-	var mine atomic.Pointer[[]byte] // actor, once known
-	o := client.Options{API: api, Entries: func(_ uint64, list []wire.Entry, _ int) {
-		a := mine.Load()
-		for _, e := range list {
-			m.came(e.Bytes, a != nil && string(e.Actor) == string(*a))
-		}
-	}}
-	c, err := client.Join(ctx, p.URL, loadToken(fmt.Sprintf("p%d-%d", board, i), board), o)
-	if err != nil {
-		return person{}, err
-	}
-	w := c.Welcome()
-	mine.Store(&w.Actor)
-	if lane == "dc" {
-		if _, err := c.OpenChannel(ctx); err != nil {
-			c.Close()
-			return person{}, err
-		}
-		c.Move(wire.LaneChannel)
-	}
-	author, err := client.NewAuthor(w.Actor)
-	if err != nil {
-		c.Close()
-		return person{}, err
-	}
-	doc := w.Docs[0].Doc
-	return person{leave: c.Close, draw: func() {
-		raw := author.Stroke(size)
-		m.send(raw)
-		c.Change(doc, 0, raw)
-	}}, nil
-}
-
-// joinRelay connects a person to the yardstick with frames of the same size.
-func joinRelay(ctx context.Context, p *process, m *meter, board, i, size int) (person, error) {
-	conn, _, err := websocket.Dial(ctx, fmt.Sprintf("%s?room=%d", p.URL, board), &websocket.DialOptions{Subprotocols: []string{wire.Subprotocol}, HTTPHeader: http.Header{}})
-	if err != nil {
-		return person{}, err
-	}
-	conn.SetReadLimit(wire.MaxFrame)
-	actor := make([]byte, 16)
-	binary.BigEndian.PutUint64(actor, uint64(1+board)<<32|uint64(i))
-	author, err := client.NewAuthor(actor)
-	if err != nil {
-		return person{}, err
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			_, b, err := conn.Read(context.Background())
-			if err != nil {
-				return
-			}
-			f, err := wire.DecodeServer(b)
-			e, ok := f.(wire.Entries)
-			if err != nil || !ok {
-				return
-			}
-			for _, x := range e.Entries {
-				m.came(x.Bytes, string(x.Actor) == string(actor))
-			}
-		}
-	})
-	return person{
-		leave: func() { _ = conn.CloseNow(); wg.Wait() },
-		draw: func() {
-			raw := author.Stroke(size)
-			m.send(raw)
-			f := wire.Entries{From: 1, Entries: []wire.Entry{{Doc: "01hzx3v9k2m8q4w6y7r5t1n0bc", Kind: 1, Actor: actor, Bytes: raw}}}
-			_ = conn.Write(context.Background(), websocket.MessageBinary, f.Append(nil)) // a lost relay shows as missing
-		},
-	}, nil
 }

@@ -8,11 +8,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -30,6 +29,7 @@ func start(ctx context.Context, args ...string) (*process, error) {
 	}
 	cmd := exec.CommandContext(ctx, self, args...)
 	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // nothing stays behind when this process is killed
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -76,6 +76,10 @@ func (p *process) get(ctx context.Context, path string, into any) error {
 		return err
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 500))
+		return fmt.Errorf("get %s: %s: %s", path, resp.Status, text)
+	}
 	if into == nil {
 		return nil
 	}
@@ -105,74 +109,11 @@ func (p *process) profile(ctx context.Context, file string, span time.Duration) 
 	}
 }
 
-// cpu is the process's CPU time so far (proc(5), stat fields 14 and 15, in ticks of 10 ms).
-func (p *process) cpu() (time.Duration, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID))
+// port is that of the process's WebSocket.
+func (p *process) port() (int, error) {
+	u, err := url.Parse(p.URL)
 	if err != nil {
 		return 0, err
 	}
-	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
-	user, err := strconv.ParseInt(f[11], 10, 64)
-	if err != nil {
-		return 0, err
-	}
-	sys, err := strconv.ParseInt(f[12], 10, 64)
-	return time.Duration(user+sys) * 10 * time.Millisecond, err
-}
-
-// rss is the resident memory in MB (10^6 bytes).
-func (p *process) rss() (float64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID))
-	if err != nil {
-		return 0, err
-	}
-	for l := range strings.Lines(string(b)) {
-		if f := strings.Fields(l); f[0] == "VmRSS:" {
-			n, err := strconv.ParseFloat(f[1], 64)
-			return n * 1024 / 1e6, err
-		}
-	}
-	return 0, errors.New("no VmRSS")
-}
-
-// disk names the file system of dir and measures fsync of a 400-byte append there.
-func disk(dir string) (kind string, q Quantiles, err error) {
-	var s syscall.Statfs_t
-	if err := syscall.Statfs(dir, &s); err != nil {
-		return "", q, err
-	}
-	kind = fmt.Sprintf("%#x", s.Type)
-	if name, ok := map[int64]string{0xef53: "ext4", 0x01021994: "tmpfs", 0x794c7630: "overlayfs", 0x58465342: "xfs", 0x9123683e: "btrfs", 0x2fc12fc1: "zfs"}[int64(s.Type)]; ok {
-		kind = name
-	}
-	f, err := os.CreateTemp(dir, "fsync")
-	if err != nil {
-		return kind, q, err
-	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-	var d []time.Duration
-	block := make([]byte, 400)
-	for range 200 {
-		start := time.Now()
-		if _, err := f.Write(block); err != nil {
-			return kind, q, err
-		}
-		if err := f.Sync(); err != nil {
-			return kind, q, err
-		}
-		d = append(d, time.Since(start))
-	}
-	return kind, quantiles(d), nil
-}
-
-// workdir makes a folder for a run's database; empty parent: the system's folder for temporary files.
-func workdir(parent string) (string, error) {
-	if parent == "" {
-		parent = os.TempDir()
-	}
-	if err := os.MkdirAll(parent, 0o700); err != nil {
-		return "", err
-	}
-	return os.MkdirTemp(filepath.Clean(parent), "lectern-load-")
+	return strconv.Atoi(u.Port())
 }

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"embed"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -13,14 +15,15 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
-	"slices"
-	"strings"
-	"sync"
 	"time"
 
-	"github.com/coder/websocket"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/educationpub/lectern/crdt/board"
+	"github.com/educationpub/lectern/crdt/worker"
+	"github.com/educationpub/lectern/server"
+	"github.com/educationpub/lectern/server/checkpoint"
+	"github.com/educationpub/lectern/server/identity"
 	"github.com/educationpub/lectern/server/store"
 	"github.com/educationpub/lectern/server/transport"
 	"github.com/educationpub/lectern/server/wire"
@@ -29,22 +32,9 @@ import (
 // ready is what serve and relay print on their first line, as JSON.
 type ready struct {
 	URL string `json:"url"` // ws://…
-	Ops string `json:"ops"` // http://… for /commits, /gc and, with -pprof, /debug/pprof/
+	Ops string `json:"ops"` // http://… for /commits, /inside, /gc and, with -pprof, /debug/pprof/
+	UDP int    `json:"udp"` // port of the data channels, 0 without
 	PID int    `json:"pid"`
-}
-
-// loadToken is a made-up login: "load:<person>:<board number>".
-func loadToken(person string, n int) string { return fmt.Sprintf("load:%s:%d", person, n) }
-
-func authenticate(_ context.Context, token string) (transport.Auth, error) {
-	parts := strings.Split(token, ":")
-	if len(parts) != 3 || parts[0] != "load" {
-		return transport.Auth{}, errors.New("not a token of lectern-load")
-	}
-	return transport.Auth{
-		Person: board.Person("@" + parts[1] + ":load.example"), Room: "!" + parts[2] + ":load.example", Kind: "whiteboard",
-		Board: board.ID(fmt.Sprintf("load%022s", parts[2])),
-	}, nil
 }
 
 // serve runs real parts behind made-up logins. It refuses to listen anywhere but on loopback.
@@ -53,6 +43,7 @@ func serve(ctx context.Context, args []string) error {
 	data := fs.String("data", "", "folder for the database (required)")
 	listen := fs.String("listen", "127.0.0.1:0", "address on loopback")
 	profile := fs.Bool("pprof", false, "serve /debug/pprof/")
+	full := fs.Bool("full", false, "with epochs, snapshots for joiners and saving to rooms; without, hub, log and transport alone")
 	_ = fs.Parse(args) // exits
 	if *data == "" {
 		return errors.New("serve needs -data")
@@ -61,16 +52,42 @@ func serve(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	var done epochs
 	seen := &commits{Log: st, at: map[board.ID]commitTimes{}}
-	hub := board.NewHub(board.Config{
+	cfg := board.Config{
 		Log:       seen,
 		Authority: func(string, board.Person) (board.Role, string) { return board.RoleParticipant, "" },
 		Encode:    wire.AppendEntry,
-	})
+		Server:    companion,
+		Observe:   board.Observe{Squash: done.squash, Late: done.late},
+	}
+	var hub *board.Hub
+	var saver *checkpoint.Checkpointer
+	saving, stopSaving := context.WithCancel(context.Background())
+	defer stopSaving()
+	saved := make(chan error, 1)
+	if *full {
+		self, err := os.Executable()
+		if err != nil {
+			return errors.Join(err, st.Close())
+		}
+		saver = checkpoint.New(checkpoint.Config{
+			Home: companion, Room: &attic{state: map[[3]string]checkpoint.State{}}, Store: st, Log: st,
+			Merger: worker.New(worker.Config{Command: []string{self, "merge-worker"}}),
+			Saved:  func(id board.ID, s board.Saved) { hub.Saved(id, s) },
+		})
+		cfg.Verify, cfg.Checkpoints = saver.Verify, saver
+	}
+	hub = board.NewHub(cfg)
+	if *full {
+		go func() { saved <- saver.Run(saving) }() // joined below
+	} else {
+		saved <- nil
+	}
 	srv, err := transport.New(transport.Config{
-		Hub: hub, Authenticate: authenticate, ServerName: "load.example", Companion: "@lectern:load.example",
+		Hub: hub, Authenticate: authenticate, ServerName: "load.example", Companion: companion,
 		RTC: transport.RTC{Listen: "127.0.0.1:0", Loopback: true}, Trace: seen.sent,
-		Limits: transport.Limits{PerAddress: 1000, Unauthorized: 1000},
+		Limits: transport.Limits{PerAddress: maxPeople, Unauthorized: maxPeople},
 	})
 	if err != nil {
 		return errors.Join(err, st.Close())
@@ -79,14 +96,56 @@ func serve(ctx context.Context, args []string) error {
 	mux.Handle("/v1/connect", srv)
 	mux.HandleFunc("/commits", seen.report)
 	mux.HandleFunc("/stats", func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(srv.Stats()) })
-	err = listenLoopback(ctx, *listen, mux, *profile)
+	mux.HandleFunc("/inside", func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(inspect(*data, &done)) })
+	if *full {
+		face, err := documents(st, saver, srv)
+		if err != nil {
+			return errors.Join(err, st.Close())
+		}
+		mux.Handle("/v1/boards/", face)
+		mux.HandleFunc("/squash", func(w http.ResponseWriter, r *http.Request) { squash(w, r, st, hub) })
+	}
+	err = listenLoopback(ctx, *listen, mux, ready{UDP: srv.UDPAddr().(*net.UDPAddr).Port}, *profile)
 	end, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	return errors.Join(err, srv.Shutdown(end), hub.Close(end), st.Close())
+	err = errors.Join(err, srv.Shutdown(end), hub.Close(end))
+	stopSaving()
+	if serr := <-saved; !errors.Is(serr, context.Canceled) {
+		err = errors.Join(err, serr)
+	}
+	return errors.Join(err, st.Close())
+}
+
+// squash begins the next epoch of board 0.
+func squash(w http.ResponseWriter, r *http.Request, st *store.Store, hub *board.Hub) {
+	a, err := authenticate(r.Context(), loadToken("", 0))
+	if err == nil {
+		var m board.Meta
+		if m, err = st.Open(r.Context(), a.Board); err == nil {
+			err = hub.Squash(r.Context(), a.Board, m.Docs[0].ID)
+		}
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	}
+}
+
+// documents is the real HTTP server in front of the real snapshots; only signing in is made up.
+func documents(st *store.Store, saver *checkpoint.Checkpointer, connect http.Handler) (http.Handler, error) {
+	people, quiet := &logins{Store: st, seen: map[[32]byte]identity.StoredSession{}}, slog.New(slog.DiscardHandler)
+	face, err := server.New(server.Config{
+		Companion: companion, Dist: embed.FS{}, Boards: st, Snapshots: saver, Connect: connect,
+		Identity:  identity.New(identity.Config{Store: people, Rooms: everywhere{}, Log: quiet}),
+		Encrypted: everywhere{}.Encrypted, Ready: func() error { return nil }, Registry: prometheus.NewRegistry(), Log: quiet,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return people.admit(face.Routes()), nil
 }
 
 // listenLoopback serves until ctx ends and prints the ready line.
-func listenLoopback(ctx context.Context, addr string, mux *http.ServeMux, profile bool) error {
+func listenLoopback(ctx context.Context, addr string, mux *http.ServeMux, me ready, profile bool) error {
 	host, _, err := net.SplitHostPort(addr)
 	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
 		return fmt.Errorf("%s is not a loopback address; logins are made up here", addr)
@@ -105,156 +164,12 @@ func listenLoopback(ctx context.Context, addr string, mux *http.ServeMux, profil
 		<-ctx.Done()
 		_ = hs.Close()
 	}()
-	if err := json.NewEncoder(os.Stdout).Encode(ready{URL: "ws://" + l.Addr().String() + "/v1/connect", Ops: "http://" + l.Addr().String(), PID: os.Getpid()}); err != nil {
+	me.URL, me.Ops, me.PID = "ws://"+l.Addr().String()+"/v1/connect", "http://"+l.Addr().String(), os.Getpid()
+	if err := json.NewEncoder(os.Stdout).Encode(me); err != nil {
 		return err
 	}
 	if err := hs.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
-}
-
-// commits notes when entries became durable, before anybody hears of them, and when they were handed to each socket.
-type commits struct {
-	board.Log
-	mu sync.Mutex
-	// Guarded by mu.
-	at    map[board.ID]commitTimes
-	lags  []time.Duration // commit to socket, one per frame of entries and receiver
-	disks []time.Duration // Append to durable
-}
-
-// commitTimes are the commit times of a board's newest entries.
-type commitTimes struct {
-	first uint64 // seq of times[0]
-	times []time.Time
-}
-
-const keepCommits = 4096
-
-// Append implements board.Log.
-func (c *commits) Append(id board.ID, entries []board.Entry, done func(error)) {
-	first, n, start := entries[0].Seq, len(entries), time.Now()
-	c.Log.Append(id, entries, func(err error) {
-		now := time.Now()
-		c.mu.Lock()
-		t := c.at[id]
-		if len(t.times) == 0 {
-			t.first = first
-		}
-		for range n {
-			t.times = append(t.times, now)
-		}
-		if extra := len(t.times) - keepCommits; extra > 0 {
-			t.first, t.times = t.first+uint64(extra), append([]time.Time(nil), t.times[extra:]...)
-		}
-		c.at[id] = t
-		c.disks = append(c.disks, now.Sub(start))
-		c.mu.Unlock()
-		done(err)
-	})
-}
-
-func (c *commits) sent(id board.ID, from uint64, n int) {
-	now := time.Now()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	t := c.at[id]
-	if from < t.first || from-t.first >= uint64(len(t.times)) {
-		return // from the store: a joiner's history is not a broadcast
-	}
-	c.lags = append(c.lags, now.Sub(t.times[from-t.first]))
-}
-
-// report answers and forgets what was measured.
-func (c *commits) report(w http.ResponseWriter, _ *http.Request) {
-	c.mu.Lock()
-	lags, disks := c.lags, c.disks
-	c.lags, c.disks = nil, nil
-	c.mu.Unlock()
-	_ = json.NewEncoder(w).Encode(commitReport{Broadcast: quantiles(lags), Commit: quantiles(disks), Commits: len(disks), Frames: len(lags)})
-}
-
-type commitReport struct {
-	Broadcast Quantiles `json:"commit_to_broadcast_ms"`
-	Commit    Quantiles `json:"append_to_durable_ms"`
-	Commits   int       `json:"commits"`
-	Frames    int       `json:"frames"`
-}
-
-// Quantiles of durations in milliseconds.
-type Quantiles struct {
-	N   int     `json:"n"`
-	P50 float64 `json:"p50"`
-	P95 float64 `json:"p95"`
-	P99 float64 `json:"p99"`
-	Max float64 `json:"max"`
-}
-
-func quantiles(d []time.Duration) Quantiles {
-	if len(d) == 0 {
-		return Quantiles{}
-	}
-	d = slices.Clone(d)
-	slices.Sort(d)
-	q := func(p float64) float64 { return d[int(p*float64(len(d)-1))].Seconds() * 1000 }
-	return Quantiles{N: len(d), P50: q(.5), P95: q(.95), P99: q(.99), Max: q(1)}
-}
-
-// relay fans out and does nothing else: no check, no order, no disk. One writer goroutine per socket, a bounded queue.
-func relay(ctx context.Context, args []string) error {
-	fs := flag.NewFlagSet("relay", flag.ExitOnError)
-	listen := fs.String("listen", "127.0.0.1:0", "address on loopback")
-	_ = fs.Parse(args) // exits
-	var mu sync.Mutex
-	rooms := map[string]map[chan []byte]bool{}
-	mux := http.NewServeMux()
-	mux.HandleFunc("/v1/connect", func(w http.ResponseWriter, r *http.Request) {
-		conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true, Subprotocols: []string{wire.Subprotocol}})
-		if err != nil {
-			return
-		}
-		defer conn.CloseNow()
-		room, q := r.URL.Query().Get("room"), make(chan []byte, 1024)
-		mu.Lock()
-		if rooms[room] == nil {
-			rooms[room] = map[chan []byte]bool{}
-		}
-		rooms[room][q] = true
-		mu.Unlock()
-		done := make(chan struct{})
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			for {
-				select {
-				case b := <-q:
-					if conn.Write(context.Background(), websocket.MessageBinary, b) != nil {
-						return
-					}
-				case <-done:
-					return
-				}
-			}
-		})
-		for {
-			_, b, err := conn.Read(context.Background())
-			if err != nil {
-				break
-			}
-			mu.Lock()
-			for to := range rooms[room] {
-				select {
-				case to <- b:
-				default: // a yardstick may drop; the count of deliveries shows it
-				}
-			}
-			mu.Unlock()
-		}
-		mu.Lock()
-		delete(rooms[room], q)
-		mu.Unlock()
-		close(done)
-		wg.Wait()
-	})
-	return listenLoopback(ctx, *listen, mux, false)
 }
