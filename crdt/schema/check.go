@@ -40,6 +40,9 @@ func (s *plan) init() {
 }
 
 func (s *plan) reset() {
+	if cap(s.steps) > 16*keepScratch { // after a squash or a long paste
+		s.steps = nil
+	}
 	if len(s.last) > keepScratch || len(s.ids) > keepScratch || len(s.files) > keepScratch || len(s.texts) > keepScratch {
 		s.init()
 	} else {

@@ -46,11 +46,11 @@ func corpus(t testing.TB, name string) (list [][]byte) {
 	return list
 }
 
-// take checks and applies a change.
+// take checks and applies a change, or a squash.
 func take(t testing.TB, p *Page, chunk []byte) {
 	t.Helper()
 	var c change.Change
-	if err := c.Parse(chunk, nil); err != nil {
+	if err := c.Parse(chunk, &change.StoredLimits); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.Check(&c); err != nil {

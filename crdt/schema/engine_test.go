@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"flag"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -23,17 +24,39 @@ import (
 // The engines are the referees: whatever this package lets through must apply, save, load and read the same in both.
 
 // accepted are changes that a page takes next: honest ones, every allowed form of forms(), and mutants of honest changes.
+// And whole logs, each from the genesis on.
 type accepted struct {
 	base  [][]byte // with the genesis
 	tried [][]byte
+	logs  [][][]byte
 }
 
-func (a *accepted) page(t testing.TB) *Page {
+func replayed(t testing.TB, log ...[]byte) *Page {
 	p := NewPage()
-	for _, b := range a.base[1:] {
+	for _, b := range log[1:] {
 		take(t, p, b)
 	}
 	return p
+}
+
+func (a *accepted) page(t testing.TB) *Page { return replayed(t, a.base...) }
+
+// pages are what the engines should read, one after the other.
+func (a *accepted) pages(t testing.TB) iter.Seq[*Page] {
+	return func(yield func(*Page) bool) {
+		for _, b := range a.tried {
+			p := a.page(t)
+			take(t, p, b)
+			if !yield(p) {
+				return
+			}
+		}
+		for _, log := range a.logs {
+			if !yield(replayed(t, log...)) {
+				return
+			}
+		}
+	}
 }
 
 func handmade(t testing.TB) (a accepted) {
@@ -92,7 +115,10 @@ var mutantCount = flag.Int("mutants", 60, "accepted mutants per set that the eng
 
 func sets(t *testing.T) map[string]accepted {
 	n := *mutantCount
-	return map[string]accepted{"handmade": handmade(t), "page": mutants(t, "page", 60, n), "late page": mutants(t, "page", 150, n), "text": mutants(t, "text", 100, n)}
+	return map[string]accepted{
+		"handmade": handmade(t), "page": mutants(t, "page", 60, n), "late page": mutants(t, "page", 150, n), "text": mutants(t, "text", 100, n),
+		"EP1 squashes": squashes(t), "EP6 epochs": epochs(t),
+	}
 }
 
 func frame(list [][]byte) (b []byte) {
@@ -115,7 +141,11 @@ func unframe(b []byte) (list [][]byte) {
 func (a *accepted) folder(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
-	for name, list := range map[string][][]byte{"base.changes": a.base, "tried.changes": a.tried} {
+	var logs [][]byte
+	for _, log := range a.logs {
+		logs = append(logs, frame(log))
+	}
+	for name, list := range map[string][][]byte{"base.changes": a.base, "tried.changes": a.tried, "logs.changes": logs} {
 		if err := os.WriteFile(filepath.Join(dir, name), frame(list), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -150,15 +180,15 @@ func TestRefereeJavaScript(t *testing.T) {
 				t.Fatal(err)
 			}
 			lines := bufio.NewScanner(bytes.NewReader(out))
-			for _, b := range a.tried {
+			n := 0
+			for p := range a.pages(t) {
 				if !lines.Scan() {
 					t.Fatal("the referee ended early")
 				}
-				p := a.page(t)
-				take(t, p, b)
 				if got, want := lines.Text(), fmt.Sprintf("ok %x", sha256.Sum256([]byte(dump(p)))); got != want {
-					t.Errorf("%x\ngot  %s\nwant %s", b, got, want)
+					t.Errorf("page %d, heads %v\ngot  %s\nwant %s", n, p.Heads(), got, want)
 				}
+				n++
 			}
 		})
 	}
@@ -174,8 +204,8 @@ func TestRefereeGo(t *testing.T) {
 			child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRefereeGoChild$", "-test.v")
 			child.Env = append(os.Environ(), refereeFolder+"="+a.folder(t))
 			out, err := child.CombinedOutput()
-			if n := strings.Count(string(out), "applied "); err != nil || n != len(a.tried) {
-				t.Errorf("%d of %d, then: %v\n%.2000s", n, len(a.tried), err, out[max(0, len(out)-2000):])
+			if n := strings.Count(string(out), "applied "); err != nil || n != len(a.tried)+len(a.logs) {
+				t.Errorf("%d of %d, then: %v\n%.2000s", n, len(a.tried)+len(a.logs), err, out[max(0, len(out)-2000):])
 			}
 		})
 	}
@@ -190,7 +220,8 @@ func TestRefereeGoChild(t *testing.T) {
 		t.Skip("only as the child of TestRefereeGo")
 	}
 	var a accepted
-	for name, list := range map[string]*[][]byte{"base.changes": &a.base, "tried.changes": &a.tried} {
+	var logs [][]byte
+	for name, list := range map[string]*[][]byte{"base.changes": &a.base, "tried.changes": &a.tried, "logs.changes": &logs} {
 		b, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
@@ -202,34 +233,44 @@ func TestRefereeGoChild(t *testing.T) {
 		t.Fatal(err)
 	}
 	base := d.Save()
-	for _, b := range a.tried {
-		p := a.page(t)
-		take(t, p, b)
-		d, err := crdt.Load(base)
+	for _, b := range logs {
+		a.logs = append(a.logs, unframe(b))
+	}
+	n := 0
+	for p := range a.pages(t) {
+		d, list := crdt.New(), [][]byte(nil)
+		if n < len(a.tried) {
+			var err error
+			if d, err = crdt.Load(base); err != nil {
+				t.Fatal(err)
+			}
+			list = a.tried[n : n+1]
+		} else {
+			list = a.logs[n-len(a.tried)]
+		}
+		if err := d.Apply(list); err != nil {
+			t.Fatalf("page %d: %v", n, err)
+		}
+		d, err := crdt.Load(d.Save())
 		if err != nil {
-			t.Fatal(err)
-		}
-		if err := d.Apply([][]byte{b}); err != nil {
-			t.Fatalf("%x: %v", b, err)
-		}
-		if d, err = crdt.Load(d.Save()); err != nil {
-			t.Fatalf("%x: load: %v", b, err)
+			t.Fatalf("page %d: load: %v", n, err)
 		}
 		var heads []crdt.Hash
 		for _, h := range p.Heads() {
 			heads = append(heads, crdt.Hash(h))
 		}
 		if got := d.Heads(); !sameHeads(got, heads) {
-			t.Fatalf("%x: heads %x, want %x", b, got, heads)
+			t.Fatalf("page %d: heads %x, want %x", n, got, heads)
 		}
 		got, err := d.Materialise()
 		if err != nil {
 			t.Fatal(err)
 		}
 		if want := plain(p); !reflect.DeepEqual(got, want) {
-			t.Fatalf("%x\ngot  %v\nwant %v", b, got, want)
+			t.Fatalf("page %d\ngot  %v\nwant %v", n, got, want)
 		}
-		fmt.Printf("applied %v\n", hash(t, b))
+		n++
+		fmt.Printf("applied %d\n", n)
 	}
 }
 

@@ -15,12 +15,7 @@ import (
 // Every change builds on p's heads only and replaces only what stands on p, so it is good on any page that holds p's changes and others.
 // After an error, which is a bug of this package, p holds a part of it and is to be dropped.
 func (p *Page) Follow(of *Page, parts Touched, actor [16]byte) ([][]byte, error) {
-	f := follower{p: p, of: of, actor: actor, start: p.next()}
-	if me, ok := p.byActor[string(actor[:])]; ok {
-		f.me = me
-	} else {
-		f.me = uint16(len(p.actors))
-	}
+	f := follower{p: p, of: of, actor: actor, me: p.me(actor[:]), start: p.next()}
 	for _, id := range slices.Sorted(maps.Keys(parts.Elements)) {
 		f.element(id)
 	}
@@ -30,11 +25,7 @@ func (p *Page) Follow(of *Page, parts Touched, actor [16]byte) ([][]byte, error)
 	if len(f.ops) == 0 {
 		return nil, nil
 	}
-	actors := [][]byte{actor[:]}
-	for i := range p.actors {
-		actors = append(actors, []byte(p.actors[i].id))
-	}
-	if err := f.write(actors, f.ops); err != nil {
+	if err := f.write(p.actorTable(actor[:]), f.ops); err != nil {
 		return nil, fmt.Errorf("carry: %w", err)
 	}
 	return f.chunks, nil
@@ -47,6 +38,23 @@ func (p *Page) next() uint32 {
 		n = max(n, p.changes[h])
 	}
 	return n + 1
+}
+
+// me is an author's number: the one it has, or the one it gets with its first change.
+func (p *Page) me(actor []byte) uint16 {
+	if me, ok := p.byActor[string(actor)]; ok {
+		return me
+	}
+	return uint16(len(p.actors))
+}
+
+// actorTable is an author, then every actor of the page.
+func (p *Page) actorTable(author []byte) [][]byte {
+	list := append(make([][]byte, 0, 1+len(p.actors)), author)
+	for i := range p.actors {
+		list = append(list, []byte(p.actors[i].id))
+	}
+	return list
 }
 
 // follower gathers the operations of one Follow. As one sequence of operations they may be cut into changes anywhere: their numbers go on.
@@ -119,7 +127,7 @@ func (f *follower) properties(obj change.ID, have, want *element) {
 		switch {
 		case a == nil && b == nil:
 		case b == nil:
-			f.add(change.Op{Obj: obj, Key: []byte(table[prop].name), Action: change.Delete, Pred: f.preds(have, prop)})
+			f.add(change.Op{Obj: obj, Key: table[prop].key, Action: change.Delete, Pred: f.preds(have, prop)})
 		case b.text != 0:
 			f.text(obj, prop, a, f.of.content(&f.of.texts[b.text-1]))
 		case a == nil || a.Kind != b.Kind || a.Num != b.Num || a.Str != b.Str:
@@ -129,9 +137,7 @@ func (f *follower) properties(obj change.ID, have, want *element) {
 }
 
 func (f *follower) put(obj change.ID, have *element, prop uint16, v *Value) {
-	op := v.put(obj, table[prop].name)
-	op.Pred = f.preds(have, prop)
-	f.add(op)
+	f.add(change.Op{Obj: obj, Key: table[prop].key, Action: change.Put, Kind: v.Kind, Num: v.Num, Raw: []byte(v.Str), Pred: f.preds(have, prop)})
 }
 
 func (f *follower) file(id string) {
@@ -146,9 +152,7 @@ func (f *follower) file(id string) {
 	obj := f.id(opid{ctr: origin.files})
 	switch {
 	case want != nil && (have == nil || have.Str != want.Str):
-		op := want.put(obj, id)
-		op.Pred = preds
-		f.add(op)
+		f.add(change.Op{Obj: obj, Key: []byte(id), Action: change.Put, Kind: change.String, Raw: []byte(want.Str), Pred: preds})
 	case want == nil && have != nil:
 		f.add(change.Op{Obj: obj, Key: []byte(id), Action: change.Delete, Pred: preds})
 	}
@@ -157,7 +161,7 @@ func (f *follower) file(id string) {
 // text splices the difference: what is between the common beginning and the common end, by characters.
 func (f *follower) text(obj change.ID, prop uint16, have *Value, want string) {
 	if have == nil {
-		insertText(f.add, f.add(change.Op{Obj: obj, Key: []byte(table[prop].name), Action: change.MakeText}), change.ID{}, want)
+		insertText(f.add, f.add(change.Op{Obj: obj, Key: table[prop].key, Action: change.MakeText}), change.ID{}, want)
 		return
 	}
 	t := &f.p.texts[have.text-1]

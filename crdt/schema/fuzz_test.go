@@ -40,6 +40,18 @@ func FuzzPage(f *testing.F) {
 		}
 		p.Apply(&c, b)
 		inOrder(t, p)
+
+		q := squashed(t, p.Still()) // EP1
+		sameStill(t, q.Still(), p.Still())
+		inOrder(t, q)
+		old := NewPage() // EP5: the same change comes late
+		take(t, old, base[0])
+		k := squashed(t, old.Still())
+		if _, err := k.Follow(p, p.Touched(&c), squasher); err != nil {
+			t.Fatal(err)
+		}
+		sameStill(t, k.Still(), p.Still())
+		inOrder(t, k)
 	})
 }
 

@@ -53,6 +53,7 @@ const (
 // property is what the table says of one property of an element.
 type property struct {
 	name     string
+	key      []byte // the name
 	kinds    kinds
 	min, max float64 // of a number
 	whole    bool    // the number must be whole
@@ -147,7 +148,10 @@ var table = sorted([]property{
 })
 
 func sorted(t []property) []property {
-	slices.SortFunc(t, func(a, b property) int { return bytes.Compare([]byte(a.name), []byte(b.name)) })
+	for i := range t {
+		t[i].key = []byte(t[i].name)
+	}
+	slices.SortFunc(t, func(a, b property) int { return bytes.Compare(a.key, b.key) })
 	return t
 }
 

@@ -68,6 +68,7 @@ func (s *Still) Squash(actor [16]byte) []byte {
 		Seq: 1, StartOp: uint64(origin.change.End()) + 1,
 	}
 	var e change.Encoder
+	var scratch []byte
 	add := func(op change.Op) change.ID {
 		id := change.ID{Ctr: uint32(d.StartOp) + uint32(e.Len()), Actor: self}
 		e.Add(&op)
@@ -78,10 +79,12 @@ func (s *Still) Squash(actor [16]byte) []byte {
 		made := add(change.Op{Obj: elements, Key: []byte(x.ID), Action: change.MakeMap})
 		for i := range x.Properties {
 			y := &x.Properties[i]
-			if y.isText() {
-				insertText(add, add(change.Op{Obj: made, Key: []byte(y.Name), Action: change.MakeText}), change.ID{}, y.Value.Str)
+			r := &table[byProperty[y.Name]]
+			if r.kinds == kText {
+				insertText(add, add(change.Op{Obj: made, Key: r.key, Action: change.MakeText}), change.ID{}, y.Value.Str)
 			} else {
-				add(y.Value.put(made, y.Name))
+				scratch = append(scratch[:0], y.Value.Str...)
+				add(change.Op{Obj: made, Key: r.key, Action: change.Put, Kind: y.Value.Kind, Num: y.Value.Num, Raw: scratch})
 			}
 		}
 	}
@@ -93,18 +96,6 @@ func (s *Still) Squash(actor [16]byte) []byte {
 		add(change.Op{Obj: elements, Key: []byte(blank), Action: change.Delete, Pred: []change.ID{made}})
 	}
 	return e.Chunk(&d)
-}
-
-// isText says that the property is a text object, whose Value is its content.
-func (y *Property) isText() bool { return table[byProperty[y.Name]].kinds == kText }
-
-// put is the operation that writes a value.
-func (v *Value) put(obj change.ID, name string) change.Op {
-	op := change.Op{Obj: obj, Key: []byte(name), Action: change.Put, Kind: v.Kind, Num: v.Num}
-	if v.Kind == change.String || v.Kind == change.Bytes {
-		op.Raw = []byte(v.Str)
-	}
-	return op
 }
 
 // insertText adds the operations that insert a string into a text after one of its characters, or at the beginning.

@@ -80,3 +80,66 @@ func TestSquash(t *testing.T) {
 		})
 	}
 }
+
+// squashes are changes on the genesis: of pages as they grow, of every allowed form and of mutants, and of random pages.
+func squashes(t testing.TB) (a accepted) {
+	a.base = [][]byte{GenesisChange(KindWhiteboard)}
+	add := func(p *Page) { a.tried = append(a.tried, p.Still().Squash(squasher)) }
+	add(NewPage())
+	for _, name := range []string{"page", "text"} {
+		p := NewPage()
+		for i, b := range corpus(t, name) {
+			take(t, p, b)
+			if i%211 == 50 {
+				add(p)
+			}
+		}
+		add(p)
+	}
+	for _, other := range []accepted{handmade(t), mutants(t, "page", 60, 20), mutants(t, "text", 100, 20)} {
+		for i, b := range other.tried {
+			if i%3 == 0 {
+				p := other.page(t)
+				take(t, p, b)
+				add(p)
+			}
+		}
+	}
+	for seed := range uint64(10) {
+		w := newWorld(t, 3000+seed, 3)
+		w.run(200)
+		for _, e := range w.epochs {
+			add(e.page)
+		}
+	}
+	return a
+}
+
+func TestSquashEncoding(t *testing.T) {
+	t.Run("EP1 a squash encodes anew to the same bytes and depends only on what is shown", func(t *testing.T) {
+		for i, b := range squashes(t).tried {
+			var c change.Change
+			if err := c.Parse(b, &change.SquashLimits); err != nil {
+				t.Fatal(err)
+			}
+			x := change.Draft{Deps: []change.Hash{c.Dep(0)}, Actors: c.Actors, Seq: c.Seq, StartOp: uint64(c.StartOp), Time: c.Time}
+			var d change.Decoder
+			d.Reset(&c)
+			for op := range d.Ops() {
+				y := *op
+				y.Pred = slices.Clone(op.Pred)
+				x.Ops = append(x.Ops, y)
+			}
+			if d.Err() != nil || !bytes.Equal(x.Encode(), b) {
+				t.Errorf("squash %d: %v", i, d.Err())
+			}
+			p := replayed(t, GenesisChange(KindWhiteboard), b)
+			if i > 0 && !bytes.Equal(p.Still().Squash(squasher), b) {
+				t.Errorf("squash %d squashed again is another one", i)
+			}
+			if string(c.Author()) != string(squasher[:]) || c.Seq != 1 || c.Deps() != 1 || c.Dep(0) != hash(t, GenesisChange(KindWhiteboard)) {
+				t.Errorf("squash %d: header", i)
+			}
+		}
+	})
+}
