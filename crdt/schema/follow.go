@@ -200,11 +200,8 @@ func (f *follower) text(obj change.ID, prop uint16, have *Value, want string) {
 // write makes changes of operations, in halves if one is too large.
 func (f *follower) write(actors [][]byte, ops []change.Op) error {
 	d := change.Draft{Deps: f.p.Heads(), Actors: actors, Seq: f.p.Seq(f.actor[:]) + 1, StartOp: uint64(f.p.next()), Ops: ops}
-	err := error(change.ErrTooManyOps)
-	if len(ops) <= change.DefaultLimits.Ops {
-		d.Trim()
-		err = f.take(d.Encode())
-	}
+	d.Trim()
+	err := f.take(d.Encode())
 	if len(ops) < 2 || !errors.Is(err, change.ErrTooManyOps) && !errors.Is(err, change.ErrTooLarge) {
 		return err
 	}
