@@ -42,6 +42,7 @@ type Config struct {
 	}
 	// Scene answers what a page shows at this moment: all of it, or what has changed after an entry.
 	Scene   func(ctx context.Context, st identity.StoredSession, doc board.DocID, after *uint64) (any, error)
+	Homes   Homes
 	Connect http.Handler // /v1/connect
 	// Ready names what keeps the server from serving, nil when all is well.
 	Ready    func() error
@@ -94,6 +95,8 @@ func (s *Server) Routes() http.Handler {
 		r.Delete("/sessions", s.handle(s.logout))
 		r.Get("/boards/{board}/docs/{doc}/document", s.handle(s.signedIn(s.document)))
 		r.Get("/boards/{board}/docs/{doc}/scene", s.handle(s.signedIn(s.scene)))
+		r.Get("/boards/{board}/home", s.handle(s.signedIn(s.home)))
+		r.Post("/boards/{board}/takeover", s.handle(s.signedIn(s.takeOver)))
 		r.Get("/connect", s.cfg.Connect.ServeHTTP)
 	})
 	return r

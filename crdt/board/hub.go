@@ -254,7 +254,11 @@ func (h *Hub) board(ctx context.Context, id ID, room, kind string) (*Board, erro
 func (h *Hub) run(s *slot, id ID, room, kind string) {
 	s.b, s.err = h.load(h.ctx, id, room, kind)
 	if s.err != nil {
-		h.log.Error("board not opened", "board", id, "room", room, "err", s.err)
+		level := slog.LevelError
+		if errors.Is(s.err, ErrElsewhere) {
+			level = slog.LevelInfo // nobody has to do anything
+		}
+		h.log.Log(h.ctx, level, "board not opened", "board", id, "room", room, "err", s.err)
 		h.remove(id, s)
 		close(s.ready)
 		return

@@ -166,6 +166,7 @@ func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err er
 	mc := companionConfig(cfg, o.Log)
 	mc.OnRoom = p.roomChanged
 	mc.OnOverwritten = func(room, typ, key string) { p.checkpoints.Overwritten(room, typ, key) }
+	mc.OnWritten = func(room, typ, key string) { p.checkpoints.Written(room, typ, key) }
 	mc.OnNeedsRewrite = mc.OnOverwritten
 	p.companion, err = matrix.New(mc)
 	if err != nil {
@@ -185,7 +186,7 @@ func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err er
 	p.web, err = server.New(server.Config{
 		PublicURL: cfg.PublicURL, ClientOrigins: cfg.ClientOrigins, TrustedProxies: config.Prefixes(cfg.TrustedProxies), Version: o.Version,
 		Companion: cfg.Matrix.UserID, Dist: web.Files(), Identity: p.identity, Encrypted: p.companion.Encrypted, Boards: p.store, Snapshots: p.checkpoints,
-		Scene: p.scene, Connect: p.transport, Ready: p.ready, Registry: p.registry, Log: o.Log,
+		Scene: p.scene, Homes: p.checkpoints, Connect: p.transport, Ready: p.ready, Registry: p.registry, Log: o.Log,
 	})
 	return p, err
 }
@@ -203,6 +204,7 @@ func (p *parts) boards(o Options, m *appMetrics) (err error) {
 	pool := worker.New(worker.Config{Command: command, Timeout: time.Duration(p.cfg.Worker.Timeout), Parallel: p.cfg.Worker.Parallel})
 	p.checkpoints = checkpoint.New(checkpoint.Config{
 		Home: p.cfg.Matrix.UserID, Room: p.companion, Store: p.store, Log: p.store, Merger: pool,
+		Homes: p.store, Boards: func() checkpoint.Boards { return p.hub }, Accepting: len(p.cfg.Matrix.AcceptCompanions) > 0, TakeoverAfter: time.Duration(p.cfg.TakeoverAfter),
 		Saved: func(id board.ID, s board.Saved) { p.hub.Saved(id, s) }, Observe: m.checkpoint, Logger: o.Log,
 	})
 	p.hub = board.NewHub(board.Config{

@@ -55,7 +55,8 @@ type Checkpointer struct {
 	pending  map[board.ID]board.Changed
 	rewrites map[board.ID]board.Changed
 	rechecks map[string]bool
-	back     bool // the homeserver answers again
+	back     bool              // the homeserver answers again
+	anew     map[board.ID]bool // boards whose log is another one now
 
 	handover handover // has its own lock
 
@@ -92,7 +93,7 @@ func New(c Config) *Checkpointer {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	k := &Checkpointer{
-		config: c, log: c.Logger, shelf: newShelf(shelfBytes), pending: make(map[board.ID]board.Changed), rewrites: make(map[board.ID]board.Changed), rechecks: make(map[string]bool),
+		config: c, log: c.Logger, shelf: newShelf(shelfBytes), pending: make(map[board.ID]board.Changed), rewrites: make(map[board.ID]board.Changed), rechecks: make(map[string]bool), anew: make(map[board.ID]bool),
 		wake: make(chan struct{}, 1), flushes: make(chan *flush), results: make(chan result), finished: make(chan struct{}),
 	}
 	k.handover.init()

@@ -18,8 +18,12 @@ type emptied struct {
 	Erased int64    `json:"erased"` // Unix ms
 }
 
-// EmptyEvent writes over a board's event. Nobody may have the board open, and nothing of it be unsaved.
+// EmptyEvent writes over a board's event. Nobody may have the board open, and nothing of it be unsaved. The event of a board
+// that has another home is left to that.
 func (c *Checkpointer) EmptyEvent(ctx context.Context, room, kind string, id board.ID) error {
+	if h, err := c.home(ctx, id); err != nil || !h.ours() {
+		return err // the event is another home's
+	}
 	if _, err := c.config.Room.ReadState(ctx, room, stateType(kind), string(id)); errors.Is(err, ErrNoState) {
 		return nil // never saved
 	}

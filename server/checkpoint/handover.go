@@ -202,7 +202,8 @@ func (c *Checkpointer) settle(ctx context.Context, room, kind string, id board.I
 		c.log.Error("what another Lectern wrote about a board is refused", "board", id, "room", room, "home", m.Home, "err", err)
 		return h, true, nil
 	}
-	if !wins(m.Term, m.Home, h.claim(), c.config.Home) {
+	unused := meta.Seq == 0 && h.claim() == 1 // made here before the other's first event had come: there is nothing to lose
+	if !unused && !wins(m.Term, m.Home, h.claim(), c.config.Home) {
 		c.log.Warn("another Lectern has written a board that is ours", "board", id, "room", room, "home", m.Home, "its_term", m.Term, "our_term", h.claim())
 		return h, true, nil
 	}

@@ -182,6 +182,9 @@ func (c *Checkpointer) TakeOver(ctx context.Context, room, kind string, id board
 	if err := c.config.Boards().Open(ctx, id, room, kind); err != nil {
 		return false, err
 	}
+	c.mu.Lock()
+	c.anew[id] = true
+	c.mu.Unlock()
 	c.Changed(board.Changed{ID: id, Room: room, Kind: kind, At: time.Now()})
 	if err := c.Save(ctx, id); err != nil {
 		c.log.Warn("a board was taken over, but is not in its room yet", "board", id, "room", room, "err", err)

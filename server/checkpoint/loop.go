@@ -42,6 +42,7 @@ type result struct {
 	saved    uint64
 	snapshot uint64
 	stuck    uint64
+	log      string // incarnation, of a load
 	bases    bases
 	bytes    int
 	events   int
@@ -70,12 +71,17 @@ func (l *loop) dirty(ctx context.Context) {
 func (l *loop) collect() {
 	c := l.c
 	c.mu.Lock()
-	pending, rewrites, rechecks, back := c.pending, c.rewrites, c.rechecks, c.back
+	pending, rewrites, rechecks, anew, back := c.pending, c.rewrites, c.rechecks, c.anew, c.back
 	c.back = false
-	c.pending, c.rewrites, c.rechecks = make(map[board.ID]board.Changed), make(map[board.ID]board.Changed), make(map[string]bool)
+	c.pending, c.rewrites, c.rechecks, c.anew = make(map[board.ID]board.Changed), make(map[board.ID]board.Changed), make(map[string]bool), make(map[board.ID]bool)
 	c.mu.Unlock()
 
 	now := time.Now()
+	for id := range anew {
+		if s := l.states[id]; s != nil {
+			*s = state{id: id, room: s.room, kind: s.kind, interval: firstInterval, budget: s.budget, running: s.running, void: s.running != jobNone}
+		}
+	}
 	for id, b := range pending {
 		s := l.state(id, b, now)
 		if s.loaded && s.people == 0 && b.People > 0 && s.running == jobNone {
@@ -151,6 +157,15 @@ func (l *loop) finish(r result) {
 	s.running = jobNone
 	s.budget.fill(now)
 	s.budget.spend(r.events, r.bytes)
+	if s.void {
+		s.void = false
+		for _, f := range l.flushes {
+			if _, ok := f.left[s.id]; ok {
+				s.flush, f.left[s.id] = true, 0
+			}
+		}
+		return
+	}
 	if r.bases != nil && (r.job.kind == jobWrite || s.bases == nil) {
 		s.bases = r.bases
 	}
@@ -188,6 +203,10 @@ func (l *loop) succeeded(s *state, r result, now time.Time) {
 	s.seq = max(s.seq, r.seq)
 	switch r.job.kind {
 	case jobLoad:
+		if s.log != "" && s.log != r.log { // numbers of the old log mean nothing in the new one
+			s.seq, s.snapshot, s.stuck, s.bases = r.seq, r.snapshot, 0, r.bases
+		}
+		s.log = r.log
 		s.loaded = true
 		s.saved = r.saved
 		if s.seq > s.saved && s.dirtySince.IsZero() {

@@ -25,6 +25,8 @@ func (c *Checkpointer) Restore(ctx context.Context, room, kind string, id board.
 	}
 	switch {
 	case err == nil:
+	case errors.Is(err, board.ErrElsewhere):
+		c.log.Info("a board is kept by another Lectern", "board", id, "room", room, "err", err)
 	case errors.Is(err, board.ErrDamaged):
 		c.log.Error("the copy of a board in its room must not be used, so the board stays closed", "board", id, "room", room, "err", err)
 	default:

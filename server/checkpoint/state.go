@@ -42,6 +42,7 @@ type state struct {
 	people int
 	left   bool // the last person has gone since the last write
 
+	log      string // incarnation that was loaded
 	loaded   bool
 	saved    uint64 // in the room
 	snapshot uint64 // merged
@@ -58,6 +59,7 @@ type state struct {
 	mergeAt  time.Time // not before then for joiners' sake
 	running  jobKind
 	began    time.Time
+	void     bool      // what runs is about a log that is gone
 	triedAt  time.Time // start of the last write
 	failures int
 	retryAt  time.Time

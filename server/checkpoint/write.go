@@ -76,7 +76,7 @@ func (c *Checkpointer) load(ctx context.Context, r *result) error {
 	if err != nil {
 		return fmt.Errorf("read what was saved before: %w", err)
 	}
-	r.seq, r.saved, r.snapshot = meta.Seq, rec.Seq, oldest(meta)
+	r.log, r.seq, r.saved, r.snapshot = meta.Log, meta.Seq, rec.Seq, oldest(meta)
 	if r.bases = make(bases); len(rec.Base) > 0 {
 		if err := json.Unmarshal(rec.Base, &r.bases); err != nil {
 			return board.ErrDamaged.Because("record of the last save: %w", err)

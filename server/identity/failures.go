@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/educationpub/lectern/crdt/board"
 )
 
 // failures counts per key in a sliding window. It is bounded: when full, the oldest windows go first, which forgives rather than blocks.
@@ -84,4 +86,19 @@ func (s *Service) weight(a netip.Addr) float64 {
 		}
 	}
 	return 1
+}
+
+// Asks counts a question of a person for which the homeserver is asked.
+func (s *Service) Asks(p board.Person) error { return s.count(s.asks, p) }
+
+// Commands counts a moderator's command.
+func (s *Service) Commands(p board.Person) error { return s.count(s.commands, p) }
+
+func (s *Service) count(f *failures, p board.Person) error {
+	now := s.cfg.Now()
+	if wait := f.blocked(string(p), now); wait > 0 {
+		return &Error{Status: 429, Code: "rate_limited", Message: "You have asked for this many times within a minute. Wait a moment.", RetryAfter: wait}
+	}
+	f.add(string(p), 1, now)
+	return nil
 }

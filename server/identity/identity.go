@@ -72,6 +72,8 @@ type Service struct {
 	verify   chan struct{} // slots for look-ups at homeservers
 	failures *failures
 	people   *failures // logins per person
+	asks     *failures // questions to the homeserver per person
+	commands *failures // of moderators
 }
 
 // New returns a Service.
@@ -90,6 +92,8 @@ func New(cfg Config) *Service {
 		verify:   make(chan struct{}, verifyAtOnce),
 		failures: newFailures(60, time.Minute),
 		people:   newFailures(30, time.Minute),
+		asks:     newFailures(30, time.Minute),
+		commands: newFailures(10, time.Minute),
 	}
 }
 

@@ -4,9 +4,11 @@ import type { ElementWrite } from "../doc/messages";
 import type { Host, Theme } from "../host/widget";
 import { Dialog } from "../ui/Dialog";
 import type { Translate } from "../ui/i18n";
+import { SteadyButton } from "../ui/SteadyButton";
 import type { Board, Notice } from "./board";
 import { Canvas, type ExcalidrawAPI } from "./Canvas";
 import { decodeElement } from "./element";
+import { Elsewhere } from "./Elsewhere";
 import { closedText, closedTitle } from "./status";
 import { StatusLine } from "./StatusLine";
 
@@ -47,7 +49,7 @@ export function App({ board, host, t, language, onAPI }: AppProps) {
         {view.link.kind === "closed" ? (
           <div className="closed" role="alert">
             <h1>{closedTitle(view.link, t)}</h1>
-            <p>{closedText(view.link, t)}</p>
+            {view.link.code === "board_elsewhere" ? <Elsewhere board={board} t={t} language={language} /> : <p>{closedText(view.link, t)}</p>}
             <button type="button" onClick={() => board.link.connect()}>{t("retry")}</button>
           </div>
         ) : null}
@@ -98,16 +100,6 @@ function LinkDialog({ t, url, onClose }: { readonly t: Translate; readonly url: 
       <p className="url"><bdi>{url}</bdi></p>
     </Dialog>
   );
-}
-
-/** Takes clicks only half a second after it appeared, against clicks that were lured to this spot. */
-function SteadyButton({ className, onClick, children }: { readonly className?: string; readonly onClick: () => void; readonly children: ReactNode }) {
-  const [steady, setSteady] = useState(false);
-  useEffect(() => {
-    const timer = setTimeout(() => setSteady(true), 500);
-    return () => clearTimeout(timer);
-  }, []);
-  return <button type="button" className={className} aria-disabled={!steady} onClick={() => steady && onClick()}>{children}</button>;
 }
 
 function Notices({ notices, board, t }: { readonly notices: readonly Notice[]; readonly board: Board; readonly t: Translate }) {

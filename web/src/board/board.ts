@@ -2,7 +2,7 @@
 import type { ElementWrite } from "../doc/messages";
 import { Page, type Port } from "../doc/page";
 import { Link, type LinkOptions, type LinkState } from "../link/link";
-import { Refused, type Fetched, type Session } from "../link/session";
+import { Refused, type Fetched, type Home, type Session } from "../link/session";
 import type { LiveUpdate, Saved, ServerFrame, Welcome } from "../wire/frames";
 import { Store } from "../ui/store";
 import { Binding, type Scene } from "./binding";
@@ -42,7 +42,7 @@ export interface Surface extends Scene {
 }
 
 export interface BoardOptions extends Omit<LinkOptions, "session"> {
-  readonly session: Pick<Session, "token" | "forget" | "document">;
+  readonly session: Pick<Session, "token" | "forget" | "document" | "home" | "takeOver">;
   readonly port: Port;
   readonly holdElements?: boolean;
 }
@@ -188,6 +188,17 @@ export class Board {
 
   pointerMoved(cursor: Cursor): void {
     this.sender.set(CURSOR, () => encodeCursor(cursor));
+  }
+
+  /** Who keeps this board, when it is another Lectern; undefined when that cannot be had now. */
+  async home(): Promise<Home | undefined> {
+    return this.options.session.home().catch(() => undefined);
+  }
+
+  /** Makes this Lectern the board's home and opens it here. Throws Refused. */
+  async takeOver(): Promise<void> {
+    await this.options.session.takeOver();
+    this.link.connect();
   }
 
   dismiss(notice: Notice): void {

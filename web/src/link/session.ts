@@ -47,7 +47,17 @@ export interface Fetched {
   readonly seq: number;
 }
 
+/** Who keeps a board that is "elsewhere". */
+export interface Home {
+  readonly ours: boolean;
+  readonly home: string;
+  /** Unix ms of when it last wrote; 0: unknown. */
+  readonly since: number;
+  readonly may_take_over: boolean;
+}
+
 const REQUEST_MS = 20_000;
+const TAKE_OVER_MS = 75_000; // the board is restored and written before the answer
 
 /** One person's session on one board. Not to be used by several callers at a time, except for `document`. */
 export class Session {
@@ -94,6 +104,21 @@ export class Session {
     return { ...head, bytes: answer.status === 204 ? undefined : new Uint8Array(await answer.arrayBuffer()) };
   }
 
+  /** Who keeps the board (docs/protocol.md §1.5). Throws Refused. */
+  async home(): Promise<Home> {
+    return (await this.json("GET", `${await this.boardPath()}/home`, await this.token())) as Home;
+  }
+
+  /** Makes this Lectern the board's home; for moderators (docs/protocol.md §1.5). Throws Refused. */
+  async takeOver(): Promise<void> {
+    await this.request("POST", `${await this.boardPath()}/takeover`, await this.token(), undefined, false, TAKE_OVER_MS);
+  }
+
+  private async boardPath(): Promise<string> {
+    await this.token();
+    return `/v1/boards/${encodeURIComponent(this.login?.board.id ?? "")}`;
+  }
+
   private schedule(): void {
     clearTimeout(this.refreshing);
     const login = this.login;
@@ -116,7 +141,7 @@ export class Session {
     return (await this.request(method, path, token, body)).json();
   }
 
-  private async request(method: string, path: string, token?: string, body?: unknown, keepalive = false): Promise<Response> {
+  private async request(method: string, path: string, token?: string, body?: unknown, keepalive = false, limit = REQUEST_MS): Promise<Response> {
     const headers: Record<string, string> = {};
     if (token !== undefined) headers.Authorization = `Bearer ${token}`;
     if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -126,7 +151,7 @@ export class Session {
         method,
         headers,
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        signal: AbortSignal.timeout(REQUEST_MS),
+        signal: AbortSignal.timeout(limit),
         cache: "no-store",
         keepalive,
       });
