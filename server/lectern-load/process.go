@@ -86,10 +86,15 @@ func (p *process) get(ctx context.Context, path string, into any) error {
 	return json.NewDecoder(resp.Body).Decode(into)
 }
 
-// profile writes the process's CPU profile to a file; one that fails is told and costs nothing else.
+// profile writes the process's CPU profile to a file.
 func (p *process) profile(ctx context.Context, file string, span time.Duration) {
+	p.keep(ctx, fmt.Sprintf("/debug/pprof/profile?seconds=%d", max(1, int(span.Seconds())-1)), file)
+}
+
+// keep writes what the process answers to a file; one that fails is told and costs nothing else.
+func (p *process) keep(ctx context.Context, path, file string) {
 	err := func() error {
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", p.Ops, max(1, int(span.Seconds())-1)), nil)
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.Ops+path, nil)
 		if err != nil {
 			return err
 		}

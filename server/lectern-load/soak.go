@@ -49,6 +49,7 @@ func soak(ctx context.Context, b *bench, args []string) error {
 	fs.DurationVar(&s.stay, "stay", 4*time.Minute, "how long a visit is, at random half to one and a half of it")
 	fs.DurationVar(&s.away, "away", 20*time.Second, "how long somebody stays away, likewise")
 	fs.IntVar(&s.size, "size", 200, "bytes of points in a change")
+	fs.StringVar(&s.heap, "heap", "", "write a heap profile of the server here, before the last people leave")
 	if err := b.start(fs, args); err != nil {
 		return err
 	}
@@ -81,6 +82,7 @@ func soak(ctx context.Context, b *bench, args []string) error {
 type soaking struct {
 	boards, people, size int
 	pause, stay, away    time.Duration
+	heap                 string // file for a profile, "" for none
 
 	p *process
 	m *meter
@@ -108,7 +110,11 @@ func (s *soaking) run(ctx context.Context, b *bench, span, every time.Duration) 
 	}
 	s.m = newMeter()
 	s.m.open.Store(true)
-	if s.p, err = b.launch(ctx, laneSocket, "-full"); err != nil {
+	more := []string{"-full"}
+	if s.heap != "" {
+		more = append(more, "-pprof")
+	}
+	if s.p, err = b.launch(ctx, laneSocket, more...); err != nil {
 		return r, err
 	}
 	defer func() { err = cmp.Or(err, s.p.stop()) }()
@@ -152,6 +158,9 @@ func (s *soaking) run(ctx context.Context, b *bench, span, every time.Duration) 
 		if len(r.Samples)%6 == 1 {
 			rows.row(int(x.Seconds), x.Here, x.RSSMB, x.HeapMB, x.Goroutines, x.Files, x.DBMB, x.WALMB, x.Squashes, int(float64(x.Deliveries)/every.Seconds()), x.CPU, x.Visible, x.Server.Commit.P99)
 		}
+	}
+	if s.heap != "" {
+		s.p.keep(ctx, "/debug/pprof/heap?gc=1", s.heap)
 	}
 	stop()
 	wg.Wait()
