@@ -1,8 +1,8 @@
 package board
 
 const (
-	tailEntries = 4096
-	tailBytes   = 1 << 20
+	tailEntries = 1024
+	tailBytes   = 256 << 10
 	// batchBytes is what Session.Next hands out at once, so that a frame with it stays under 65,536 bytes.
 	batchBytes = 48 << 10
 )
