@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/educationpub/lectern/server/transport/client"
 	"github.com/educationpub/lectern/server/wire"
@@ -50,18 +51,18 @@ func TestOperations(t *testing.T) {
 		o.Log = slog.New(Redact(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	})
 	byes := make(chan wire.Bye, 1)
-	d := w.mustOpen(w.user(0), client.Options{Frame: func(f wire.Frame, _ int) {
+	listening := client.Options{Frame: func(f wire.Frame, _ int) {
 		if b, ok := f.(wire.Bye); ok {
 			byes <- b
 		}
-	}})
+	}}
+	d := w.mustOpen(w.user(0), listening)
 	for range 3 {
 		d.stroke()
 	}
 	if err := d.settled(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	heads := w.scene(d).Heads
 	t.Run("DV14 health and readiness", func(t *testing.T) {
 		for _, path := range []string{"/healthz", "/readyz"} {
 			if status, body := fetch(t, w.ready.Lectern+path); status != http.StatusOK {
@@ -83,6 +84,28 @@ func TestOperations(t *testing.T) {
 			}
 		}
 	})
+	t.Run("EP4 who leaves 200 changes behind leaves a board that begins its next epoch", func(t *testing.T) {
+		for range 197 {
+			d.stroke()
+		}
+		if err := d.settled(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		d.Close()
+		for limit, body := time.After(30*time.Second), ""; !strings.Contains(body, `lectern_squash_seconds_count{outcome="ok"} 1`); {
+			select {
+			case <-time.After(50 * time.Millisecond):
+				_, body = fetch(t, "http://"+metrics+"/metrics")
+			case <-limit:
+				t.Fatal("no squash")
+			}
+		}
+		d = w.mustOpen(w.user(0), listening)
+		if got := d.Welcome().Docs[0]; got.Epoch != 1 || got.Seq != 201 {
+			t.Errorf("joined at %+v", got)
+		}
+	})
+	heads := w.scene(d).Heads
 	token := d.token
 	w.stop()
 	t.Run("DV14 people are told to come back and the board is in its room", func(t *testing.T) {
@@ -94,6 +117,9 @@ func TestOperations(t *testing.T) {
 		d := w.mustOpen(w.user(0), client.Options{})
 		if got := w.scene(d).Heads; !equal(got, heads) {
 			t.Errorf("got heads %v, want %v", got, heads)
+		}
+		if got := d.Welcome().Docs[0]; got.Epoch != 1 {
+			t.Errorf("restored at %+v", got)
 		}
 	})
 	w.stop()

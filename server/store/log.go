@@ -1,14 +1,18 @@
 package store
 
 import (
+	"bytes"
+	"compress/flate"
 	"context"
 	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/educationpub/lectern/crdt/board"
+	"github.com/educationpub/lectern/crdt/change"
 	"github.com/educationpub/lectern/server/checkpoint"
 )
 
@@ -187,7 +191,11 @@ func (s *Store) entries(ctx context.Context, id board.ID, maxBytes int, query st
 		if e.Bytes, err = k.open(sealed, entryAAD(id, &e)); err != nil {
 			return nil, board.ErrDamaged.Because("board %s entry %d: %w", id, e.Seq, err)
 		}
-		if k.aead == nil {
+		if e.Kind == board.KindEpoch {
+			if e.Bytes, err = inflate(e.Bytes); err != nil {
+				return nil, board.ErrDamaged.Because("board %s entry %d: %w", id, e.Seq, err)
+			}
+		} else if k.aead == nil {
 			e.Bytes = append([]byte(nil), e.Bytes...) // still SQLite's memory
 		}
 		out = append(out, e)
@@ -325,6 +333,24 @@ func beginning(e *board.Entry) checkpoint.Snapshot {
 	return checkpoint.Snapshot{Doc: e.Doc, Epoch: e.Epoch, Seq: e.Seq, Heads: []board.Hash{e.Hash}, Document: e.Document}
 }
 
+// A squash is a whole page: deflated it takes a third. Level 1, because the board waits for it.
+
+func deflate(b []byte) []byte {
+	var out bytes.Buffer
+	w, _ := flate.NewWriter(&out, flate.BestSpeed) // a valid level
+	_, _ = w.Write(b)                              // into memory
+	_ = w.Close()
+	return out.Bytes()
+}
+
+func inflate(b []byte) ([]byte, error) {
+	out, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(b)), int64(change.SquashLimits.Chunk)+1))
+	if err == nil && len(out) > change.SquashLimits.Chunk {
+		err = change.ErrTooLarge
+	}
+	return out, err
+}
+
 // sealed is the content of an entry as it goes to disk.
 type sealed struct{ bytes, document []byte }
 
@@ -332,7 +358,11 @@ func sealAll(k *sealer, id board.ID, entries []board.Entry) []sealed {
 	out := make([]sealed, len(entries))
 	for i := range entries {
 		e := &entries[i]
-		out[i].bytes = k.seal(e.Bytes, entryAAD(id, e))
+		plain := e.Bytes
+		if e.Kind == board.KindEpoch {
+			plain = deflate(plain)
+		}
+		out[i].bytes = k.seal(plain, entryAAD(id, e))
 		if len(e.Document) > 0 {
 			snap := beginning(e)
 			out[i].document = k.seal(e.Document, snapshotAAD("document", id, &snap))
