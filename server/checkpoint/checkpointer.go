@@ -111,6 +111,10 @@ func (c *Checkpointer) Changed(b board.Changed) {
 // Overwritten says that the event of a type and state key in a room is not the one that was written, or cannot be read by somebody who should:
 // it is written again. Types that are not ours are ignored. It never blocks.
 func (c *Checkpointer) Overwritten(room, typ, key string) {
+	if leftoversKind(typ) != "" {
+		c.Written(room, typ, key)
+		return
+	}
 	kind := kindOf(typ)
 	if kind == "" {
 		return

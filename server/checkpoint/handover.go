@@ -69,7 +69,7 @@ func (c *Checkpointer) lock(id board.ID) (unlock func()) {
 	}
 }
 
-// Written says that another companion, which is accepted, has written an event. Types that are not ours are ignored. It never blocks.
+// Written says that another companion, which is accepted, has written an event, or somebody has overwritten one of leftovers. Types that are not ours are ignored. It never blocks.
 func (c *Checkpointer) Written(room, typ, key string) {
 	if c.config.Homes == nil || kindOf(typ) == "" && leftoversKind(typ) == "" {
 		return
@@ -142,6 +142,9 @@ func (c *Checkpointer) handOver(ctx context.Context) {
 func (c *Checkpointer) look(ctx context.Context, room string, e noticed) error {
 	if kind := leftoversKind(e.typ); kind != "" {
 		id, log, _ := strings.Cut(e.key, ".")
+		if err := c.lost(ctx, room, kind, board.ID(id), log); err != nil {
+			return err
+		}
 		return c.takeIn(ctx, room, kind, board.ID(id), log)
 	}
 	id, kind := board.ID(e.key), kindOf(e.typ)

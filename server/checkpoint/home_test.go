@@ -291,7 +291,7 @@ func TestPartition(t *testing.T) {
 					_, err := a.join(ada)
 					wantElsewhere(t, err, homeB)
 					m := b.seat.manifest()
-					if m["home"] != homeB || m["term"] != 2.0 || len(m["carried"].([]any)) != 1 || a.home().Owed != nil {
+					if carried, _ := m["carried"].([]any); m["home"] != homeB || m["term"] != 2.0 || len(carried) != 1 || a.home().Owed != nil {
 						t.Errorf("the room says %v, A owes %+v\n%s", m, a.home().Owed, a.log)
 					}
 					a.whole()
@@ -329,4 +329,142 @@ func TestPartition(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestLeftovers(t *testing.T) {
+	const typ = "com.educationpub.whiteboard.leftovers"
+	// apart is a board that B has taken over while A draws behind a cut.
+	apart := func(t *testing.T) (h *hall, a, b *lectern, pen *pen) {
+		h, a, b = drawn(t, homeA, homeB)
+		h.cut(homeA)
+		b.mustTakeOver()
+		return h, a, b, a.mustJoin(ada)
+	}
+
+	t.Run("HO5 what does not fit into the event goes into files", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			h, a, b, pen := apart(t)
+			want := b.scene()
+			pen.see()
+			for i := range 40 {
+				id := fmt.Sprintf("large%d", i)
+				pen.submit(pen.author.Make(id))
+				pen.submit(pen.author.Draw(id, 2_000))
+				want[id] = 0
+			}
+			h.heal()
+			settled()
+			sameScene(t, b.scene(), want)
+			var key string
+			for k, e := range a.seat.state {
+				if e.typ == typ {
+					key = k
+				}
+			}
+			if e := a.seat.state[key]; len(e.Content) > 2_000 || a.home().Owed != nil {
+				t.Errorf("the event has %d bytes, A owes %v", len(e.Content), a.home().Owed)
+			}
+			b.whole()
+		})
+	})
+
+	t.Run("HO5 leftovers that somebody overwrites are written again until the home has them", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			h, a, b, pen := apart(t)
+			pen.put(10, "a0")
+			b.stop()
+			h.heal()
+			settled()
+			for k, e := range a.seat.state {
+				if e.typ == typ {
+					h.send(homeA, "@mallory:a.example", e.typ, e.key, []byte(`{"v":1}`))
+					settled()
+					if now := a.seat.state[k]; now.Sender != homeA {
+						t.Errorf("the room has %s's", now.Sender)
+					}
+				}
+			}
+			b.start()
+			settled()
+			if got := b.scene(); got["a0"] != 10 || a.home().Owed != nil {
+				t.Errorf("got %v, A owes %v", sorted(got), a.home().Owed)
+			}
+		})
+	})
+
+	t.Run("HO5 a stop between yielding and writing loses nothing", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			h, a, b, pen := apart(t)
+			pen.put(10, "a0")
+			a.seat.fail = failOn("write", checkpoint.Unreachable, 0)
+			h.heal()
+			settled()
+			if a.home().Home != homeB || a.home().Left != 0 {
+				t.Fatalf("A's home is %+v", a.home())
+			}
+			a.stop()
+			a.seat.fail = nil
+			a.start()
+			settled()
+			if got := b.scene(); got["a0"] != 10 || a.home().Owed != nil {
+				t.Errorf("got %v, A owes %v", sorted(got), a.home().Owed)
+			}
+		})
+	})
+
+	t.Run("HO6 a stop between taking in and remembering it does nothing twice", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			h, _, b, pen := apart(t)
+			pen.put(10, "a0")
+			h.heal()
+			settled()
+			entries, scene := len(b.entries()), b.scene()
+			home := b.home()
+			home.Carried = nil
+			b.stop()
+			forgotten := &lectern{t: t, seat: b.seat, dir: b.dir}
+			forgotten.openStore()
+			if err := forgotten.store.PutHome(t.Context(), testBoard, testRoom, testKind, home); err != nil {
+				t.Fatal(err)
+			}
+			if err := forgotten.store.Close(); err != nil {
+				t.Fatal(err)
+			}
+			b.start()
+			settled()
+			sameScene(t, b.scene(), scene)
+			if len(b.entries()) != entries || len(b.home().Carried) != 1 {
+				t.Errorf("%d new entries, carried %v", len(b.entries())-entries, b.home().Carried)
+			}
+			b.whole()
+		})
+	})
+
+	t.Run("HO4 an event whose key has not come is neither used nor written over", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			h, a, b, pen := apart(t)
+			b.mustJoin(bob).put(20, "b0")
+			b.save()
+			keyless := true
+			a.seat.fail = func(e string) error {
+				if e == "read" && keyless {
+					return fmt.Errorf("%w: %w", checkpoint.ErrNoKey, checkpoint.ErrUntrusted)
+				}
+				return nil
+			}
+			h.heal()
+			written := a.seat.count()
+			pen.put(10, "a0")
+			settled()
+			if n := a.seat.count() - written; n != 0 || a.home().Home != "" || b.seat.manifest()["home"] != homeB {
+				t.Errorf("A wrote %d events, its home is %q", n, a.home().Home)
+			}
+			pen.put(11, "a0") // and people go on
+			keyless = false
+			settled()
+			if got := b.scene(); got["a0"] != 11 || got["b0"] != 20 || a.home().Home != homeB {
+				t.Errorf("got %v, home %+v", sorted(got), a.home())
+			}
+		})
+	})
 }

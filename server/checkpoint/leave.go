@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -81,6 +82,35 @@ func (c *Checkpointer) leave(ctx context.Context, room, kind string, id board.ID
 	c.log.Warn("what is left here of a board was written to its room for its new home", "board", id, "room", room, "home", h.Home, "changes", changes, "bytes", size)
 	h.Left = meta.Seq
 	return c.putHome(ctx, id, room, kind, h)
+}
+
+// lost writes our leftovers again, if they are not in the room any more and are still waited for.
+func (c *Checkpointer) lost(ctx context.Context, room, kind string, id board.ID, log string) error {
+	gone, err := c.gone(ctx, room, kind, id, log)
+	if err != nil || !gone {
+		return err
+	}
+	return c.leave(ctx, room, kind, id)
+}
+
+func (c *Checkpointer) gone(ctx context.Context, room, kind string, id board.ID, log string) (bool, error) {
+	defer c.lock(id)()
+	h, err := c.home(ctx, id)
+	if err != nil || h.ours() || h.Owed == nil || h.Left == 0 {
+		return false, err
+	}
+	if meta, err := c.config.Log.Open(ctx, id); err != nil || meta.Log != log || meta.Room != room || meta.Kind != kind {
+		return false, nil
+	}
+	st, err := c.config.Room.ReadState(ctx, room, leftoversType(kind), leftoversKey(id, log))
+	switch {
+	case err == nil && st.Sender == c.config.Home:
+		return false, nil
+	case err != nil && !errors.Is(err, ErrNoState) && !errors.Is(err, ErrUntrusted):
+		return false, fmt.Errorf("read our leftovers: %w", err)
+	}
+	h.Left = 0
+	return true, c.putHome(ctx, id, room, kind, h)
 }
 
 // docs are the documents to look through: as they were taken over; of what is in no log of ours that is still here, from the beginning of the epoch.

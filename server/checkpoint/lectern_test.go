@@ -75,13 +75,18 @@ func (l *lectern) logged(parts ...string) bool {
 	return false
 }
 
-func (l *lectern) start() {
+func (l *lectern) openStore() {
 	l.t.Helper()
 	var err error
 	l.store, err = store.Open(context.Background(), store.Options{Path: filepath.Join(l.dir, "lectern.db"), KeyFile: filepath.Join(l.dir, "key"), UnsafeNoSync: true})
 	if err != nil {
 		l.t.Fatal(err)
 	}
+}
+
+func (l *lectern) start() {
+	l.t.Helper()
+	l.openStore()
 	logger := slog.New(slog.NewTextHandler(l, nil)).With("lectern", l.seat.user)
 	l.engine = &engine{}
 	c := checkpoint.New(checkpoint.Config{
