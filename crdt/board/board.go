@@ -54,6 +54,7 @@ type Board struct {
 	sessions  []*Session
 	lastID    uint32
 	saved     Saved
+	readOnly  bool // sessions have been told that nothing can be stored
 	held      []*submission
 	parked    []message // wait for the append on its way, because pages are ahead of the disk
 	squash    *squash   // in the making, nil without
@@ -214,6 +215,9 @@ func (b *Board) try(sub *submission) verdict {
 			return b.duplicate(sub)
 		}
 	}
+	if role >= RoleParticipant && b.unstored(s) {
+		return over
+	}
 	// What follows a refused change depends on it; the client learns everything from the one reset.
 	if known && s.dead[actor] || !known && (s.fresh || s.issuing) {
 		observe.Dropped("change_dead_actor", 1)
@@ -282,7 +286,7 @@ func (b *Board) committed(err error) bool {
 	if err != nil {
 		b.hub.log.Error("append failed, board closes", "board", b.id, "entries", len(b.batch), "err", err)
 		b.hub.cfg.Observe.Failed()
-		b.byeAll(ByeEvent{Close: 4410, Code: ErrUnavailable.code, Message: "The board had to be closed because it could not be stored. Changes that were not acknowledged are sent again.", Retry: time.Second})
+		b.byeAll(failedBye(err))
 		return false
 	}
 	encoded := make([][]byte, len(b.batch))
@@ -382,7 +386,7 @@ func (b *Board) retry() {
 }
 
 func (b *Board) expired(sub *submission) {
-	if actor, _ := sub.author(); !sub.s.dead[actor] {
+	if actor, _ := sub.author(); !sub.s.dead[actor] && !b.unstored(sub.s) {
 		b.refuse(sub, actor, "gap", "A change that this one builds on did not arrive.")
 	}
 }

@@ -19,6 +19,7 @@ var (
 	ErrElsewhere    = &Error{code: "board_elsewhere", text: "This board belongs to another room or is hosted by another Lectern."}
 	ErrDamaged      = &Error{code: "board_damaged", text: "The stored board is damaged and stays closed, so that nothing is overwritten. Please tell the operator."}
 	ErrUnavailable  = &Error{code: "board_failed", text: "The board cannot be opened at the moment. Nothing that was acknowledged is lost. Please try again."}
+	ErrStorage      = &Error{code: "storage", text: "The school's Lectern cannot store anything now. What you draw is kept in this browser and is sent when it can."}
 	ErrNotJoined    = &Error{code: "not_joined", text: "You are not a member of this room."}
 	ErrDraining     = &Error{code: "draining", text: "The server is restarting. Please connect again in a moment."}
 	ErrUnknownDoc   = &Error{code: "unknown_doc", text: "This board has no such page."}

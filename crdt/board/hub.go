@@ -13,6 +13,9 @@ type Config struct {
 	Log         Log
 	Checkpoints Checkpoints // nil: boards are never saved elsewhere nor restored
 	Authority   Authority
+	// Storage answers why nothing can be stored now, nil when all is well, from memory and without blocking. Recheck("") follows every change
+	// of it. nil: storing always works.
+	Storage func() error
 	// Encode appends one entry as it goes into an entries frame: CBOR of [doc, epoch, kind, actor, bytes] (docs/protocol.md §2.2).
 	// Called once per entry; all sessions share the result.
 	Encode func(dst []byte, e Entry) []byte
@@ -37,7 +40,7 @@ type Observe struct {
 	Commit func(entries, bytes int, took time.Duration)
 	// Refused: a change was refused, with the code the client got.
 	Refused func(code string)
-	// Dropped: n things were not forwarded. Reasons: "live_overwritten", "live_refused", "change_duplicate", "change_dead_actor", "change_removed".
+	// Dropped: n things were not forwarded. Reasons: "live_overwritten", "live_refused", "change_duplicate", "change_dead_actor", "change_removed", "change_unstored".
 	Dropped func(reason string, n int)
 	// Boards and Sessions change by +1 or -1.
 	Boards, Sessions func(delta int)

@@ -1,6 +1,9 @@
 package board
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // Messages to the actor. Each handles itself on the actor's goroutine.
 type (
@@ -8,6 +11,7 @@ type (
 		Join
 		docs   []DocInfo
 		issued ActorID // durable and meant for this person, zero when the asked one may do
+		look   bool    // none can be issued, because nothing can be stored
 		reply  chan joinReply
 	}
 	joinReply struct {
@@ -85,7 +89,12 @@ func (b *Board) join(ctx context.Context, j Join) (*Session, Welcome, error) {
 			return r.s, r.w, nil
 		}
 		m.issued = newActor()
-		if err := b.log.IssueActor(ctx, b.id, m.issued, j.Person); err != nil {
+		err = b.log.IssueActor(ctx, b.id, m.issued, j.Person)
+		if errors.Is(err, ErrStorage) {
+			m.issued, m.look = ActorID{}, true
+			continue
+		}
+		if err != nil {
 			return nil, Welcome{}, refusal(err, "join board %s: %w", b.id, err)
 		}
 	}
@@ -125,10 +134,15 @@ func (m joinMsg) handle(b *Board) {
 		}
 		return
 	}
+	if len(b.sessions) == 0 {
+		b.readOnly = b.hub.cannotStore() != nil
+	}
 	actor := m.issued
 	if actor != (ActorID{}) {
 		b.actors[actor] = m.Person
-	} else if actor = m.Actor; actor.ofServer() || b.actors[actor] != m.Person || b.dead[actor] {
+	} else if actor = m.Actor; m.look && b.hub.cannotStore() != nil {
+		actor = ActorID{}
+	} else if actor.ofServer() || b.actors[actor] != m.Person || b.dead[actor] {
 		m.reply <- joinReply{noActor: true}
 		return
 	}
@@ -137,12 +151,14 @@ func (m joinMsg) handle(b *Board) {
 	}
 	b.lastID++
 	s := newSession(b, b.lastID, m.Person)
-	s.name, s.actor, s.attached = name, actor, true
+	s.name, s.actor, s.attached, s.unstored = name, actor, true, actor == (ActorID{})
 	s.role.Store(uint32(role))
-	b.leases[actor] = s
+	if actor != (ActorID{}) {
+		b.leases[actor] = s
+	}
 	last := b.tail.Load().last()
 	w := Welcome{
-		Session: s.id, Role: role, Actor: actor, Saved: b.saved,
+		Session: s.id, Role: role, Actor: actor, Saved: b.copyState(),
 		Meta: Meta{ID: b.id, Room: b.room, Kind: b.kind, Log: b.logID, Seq: last, Docs: m.docs},
 	}
 	s.cursor, w.Resume = b.start(&m, last)

@@ -136,6 +136,8 @@ func (m addPageMsg) handle(b *Board) {
 		m.reply <- nil
 	case role < RoleParticipant:
 		m.reply <- ErrReadOnly
+	case b.hub.cannotStore() != nil:
+		m.reply <- ErrStorage
 	case len(b.pages) >= maxPages:
 		m.reply <- ErrPagesFull
 	default:

@@ -66,7 +66,7 @@ func (m againMsg) handle(b *Board) {
 		return
 	}
 	m.s.pushPeople(b.everybody())
-	m.s.pushSaved(b.saved)
+	m.s.pushSaved(b.copyState())
 	if r := m.s.answered; r != nil && !m.s.pushReset(*r) {
 		b.bye(m.s, slow)
 	}
@@ -76,6 +76,7 @@ func (recheckMsg) handle(b *Board) {
 	for _, s := range slices.Clone(b.sessions) {
 		b.evaluate(s)
 	}
+	b.recheckStorage()
 }
 
 func (m pauseMsg) handle(b *Board) {
@@ -95,7 +96,7 @@ func (m disconnectMsg) handle(b *Board) {
 func (m savedMsg) handle(b *Board) {
 	b.saved = m.v
 	for _, s := range b.sessions {
-		s.pushSaved(m.v)
+		s.pushSaved(b.copyState())
 	}
 }
 

@@ -145,7 +145,7 @@ func newRig(t testing.TB) *rig {
 
 func (r *rig) start() {
 	r.hub = board.NewHub(board.Config{
-		Log: r.log, Verify: r.Verify, Server: "@lectern:example.org", Checkpoints: r, Authority: r.authority,
+		Log: r.log, Verify: r.Verify, Server: "@lectern:example.org", Checkpoints: r, Authority: r.authority, Storage: r.log.Storage,
 		Encode: func(dst []byte, e board.Entry) []byte { return append(dst, e.Bytes...) },
 		Observe: board.Observe{
 			Commit:  func(n, _ int, _ time.Duration) { r.mu.Lock(); r.commits = append(r.commits, n); r.mu.Unlock() },

@@ -36,7 +36,8 @@ type Session struct {
 	issuing    bool // a new actor is on its way
 	fresh      bool // the client got a new actor by a reset and has not used it yet
 	attached   bool
-	resets     int // refusals since resetsFrom
+	unstored   bool // has no actor, or changes that were dropped, because nothing could be stored
+	resets     int  // refusals since resetsFrom
 	resetsFrom time.Time
 	answered   *ResetEvent // the last reset, sent again after a change of lanes until the client uses its actor
 

@@ -114,7 +114,7 @@ func later(a, b time.Time) time.Time {
 
 // nextSquash is the page whose turn comes first.
 func (b *Board) nextSquash() (next *page, at time.Time) {
-	if b.hub.cfg.Verify == nil || b.squash != nil || b.stopping {
+	if b.hub.cfg.Verify == nil || b.squash != nil || b.stopping || b.hub.cannotStore() != nil {
 		return nil, at
 	}
 	for _, p := range b.pages {

@@ -34,10 +34,10 @@ func BenchmarkFsync(b *testing.B) {
 		}
 		took = append(took, time.Since(start))
 	}
-	report(b, took)
+	reportTimes(b, took)
 }
 
-func report(b *testing.B, took []time.Duration) {
+func reportTimes(b *testing.B, took []time.Duration) {
 	slices.Sort(took)
 	for _, q := range []int{50, 99} {
 		b.ReportMetric(float64(took[len(took)*q/100].Microseconds()), fmt.Sprintf("µs-p%d", q))
@@ -71,7 +71,7 @@ func BenchmarkCommit(b *testing.B) {
 				}
 				wg.Wait()
 			}
-			report(b, took)
+			reportTimes(b, took)
 			b.ReportMetric(float64(b.N*boards*each)/b.Elapsed().Seconds(), "changes/s")
 			b.ReportMetric(float64(shared.Load())/float64(commits.Load()), "requests/commit")
 		})

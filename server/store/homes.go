@@ -67,7 +67,7 @@ func (t *tx) adopt(id board.ID, actors map[board.ActorID]board.Person) error {
 		var known board.Person
 		switch err := t.row(`SELECT person FROM actors WHERE board = ? AND actor = ?`, id, a[:]).Scan(&known); {
 		case errors.Is(err, sql.ErrNoRows):
-			if _, err := t.exec(`INSERT INTO actors (board, actor, person) VALUES (?,?,?)`, id, a[:], p); err != nil {
+			if err := t.issue(id, a, p); err != nil {
 				return err
 			}
 		case err != nil:

@@ -89,30 +89,39 @@ func instanceKey(file string, create bool) ([]byte, error) {
 	return key, nil
 }
 
-func createKey(file string) ([]byte, error) {
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+// createKey writes a new key to a file of its own and links it under its name only when it is whole and durable: half a key would keep the
+// next start from making one.
+func createKey(file string) (_ []byte, err error) {
+	dir := filepath.Dir(file)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create folder of the instance key: %w", err)
 	}
 	key := make([]byte, keySize)
-	_, _ = rand.Read(key) // never fails
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	_, _ = rand.Read(key)                // never fails
+	f, err := os.CreateTemp(dir, "key-") // mode 0600
 	if err != nil {
 		return nil, fmt.Errorf("create instance key: %w", err)
 	}
+	defer func() {
+		if rerr := os.Remove(f.Name()); err == nil {
+			err = rerr
+		}
+	}()
+	trace("create", f.Name(), 0, nil)
 	_, werr := f.Write(key)
-	if err := errors.Join(werr, f.Sync(), f.Close(), syncDir(filepath.Dir(file))); err != nil {
-		return nil, errors.Join(fmt.Errorf("write instance key: %w", err), os.Remove(file))
+	trace("write", f.Name(), 0, key)
+	if err := errors.Join(werr, f.Sync(), f.Close()); err != nil {
+		return nil, fmt.Errorf("write instance key: %w", err)
+	}
+	trace("sync", f.Name(), 0, nil)
+	if err := os.Link(f.Name(), file); err != nil {
+		return nil, fmt.Errorf("create instance key: %w", err)
+	}
+	trace("link", f.Name(), 0, []byte(file))
+	if err := syncDir(dir); err != nil {
+		return nil, fmt.Errorf("create instance key: %w", err)
 	}
 	return key, nil
-}
-
-// syncDir makes a new file's name durable: a key that is gone after a power cut would take every board with it.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 func keyAAD(id board.ID, keyID int64) []byte {

@@ -22,23 +22,33 @@ func (s *Store) Open(ctx context.Context, id board.ID) (board.Meta, error) {
 		return board.Meta{}, err
 	}
 	m := board.Meta{ID: id}
-	err := s.read.QueryRowContext(ctx, `SELECT room, kind, log, home, (SELECT coalesce(max(seq), 0) FROM entries WHERE board = boards.id) FROM boards WHERE id = ? AND log <> ''`, id).
-		Scan(&m.Room, &m.Kind, &m.Log, &m.Home, &m.Seq)
+	var keyID int64
+	var tag []byte
+	err := s.read.QueryRowContext(ctx, `SELECT room, kind, log, home, key_id, tag, (SELECT coalesce(max(seq), 0) FROM entries WHERE board = boards.id) FROM boards WHERE id = ? AND log <> ''`, id).
+		Scan(&m.Room, &m.Kind, &m.Log, &m.Home, &keyID, &tag, &m.Seq)
 	if errors.Is(err, sql.ErrNoRows) {
 		return board.Meta{}, board.ErrUnknown
 	}
 	if err != nil {
 		return board.Meta{}, fmt.Errorf("open board %s: %w", id, err)
 	}
-	rows, err := s.read.QueryContext(ctx, `SELECT d.doc, d.epoch, `+upto+` FROM `+docsWithSnapshots+` WHERE d.board = ? ORDER BY d.place`, id)
+	if !s.vault.fits(tag, boardRow(&m, keyID)) {
+		return board.Meta{}, board.ErrDamaged.Because("board %s: its row: %w", id, errSeal)
+	}
+	// A document's epoch is that of its newest entries: an epoch without any would be an empty page.
+	rows, err := s.read.QueryContext(ctx, `SELECT d.doc, d.epoch, (SELECT coalesce(max(e.epoch), d.epoch) FROM entries e WHERE e.board = d.board AND e.doc = d.doc), `+upto+` FROM `+docsWithSnapshots+` WHERE d.board = ? ORDER BY d.place`, id)
 	if err != nil {
 		return board.Meta{}, fmt.Errorf("open board %s: %w", id, err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var d board.DocInfo
-		if err := rows.Scan(&d.ID, &d.Epoch, &d.Seq); err != nil {
+		var newest uint32
+		if err := rows.Scan(&d.ID, &d.Epoch, &newest, &d.Seq); err != nil {
 			return board.Meta{}, fmt.Errorf("open board %s: %w", id, err)
+		}
+		if d.Epoch != newest {
+			return board.Meta{}, board.ErrDamaged.Because("board %s: page %s is in epoch %d, its entries are in %d", id, d.ID, d.Epoch, newest)
 		}
 		m.Docs = append(m.Docs, d)
 	}
@@ -76,8 +86,9 @@ func (s *Store) Create(ctx context.Context, m board.Meta, entries []board.Entry,
 				return err
 			}
 		}
-		if _, err := t.exec(`INSERT INTO boards (id, room, kind, log, key_id) VALUES (?,?,?,?,?)
-			ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, log = excluded.log, key_id = excluded.key_id, home = ''`, m.ID, m.Room, m.Kind, m.Log, k.keyID); err != nil {
+		if _, err := t.exec(`INSERT INTO boards (id, room, kind, log, key_id, tag) VALUES (?,?,?,?,?,?)
+			ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, log = excluded.log, key_id = excluded.key_id, tag = excluded.tag, home = ''`,
+			m.ID, m.Room, m.Kind, m.Log, k.keyID, t.vault.tag(boardRow(&m, k.keyID))); err != nil {
 			return err
 		}
 		if wrapped != nil {
@@ -145,21 +156,48 @@ func (s *Store) ReadDoc(ctx context.Context, id board.ID, doc board.DocID, epoch
 			return nil, err
 		}
 	}
-	return s.entries(ctx, id, maxBytes, selectEntries+`WHERE board = ? AND doc = ? AND epoch = ? AND seq > ? ORDER BY seq LIMIT ?`, id, doc, epoch, int64(after), limit)
+	var last uint64 // found from the other end: who reads on takes an empty answer for the end
+	err := s.read.QueryRowContext(ctx, `SELECT coalesce(max(seq), 0) FROM entries WHERE board = ? AND doc = ? AND epoch = ?`, id, doc, epoch).Scan(&last)
+	if err != nil {
+		return nil, fmt.Errorf("read board %s: %w", id, err)
+	}
+	out, err := s.entries(ctx, id, maxBytes, selectEntries+`WHERE board = ? AND doc = ? AND epoch = ? AND seq > ? ORDER BY seq LIMIT ?`, id, doc, epoch, int64(after), limit)
+	if err == nil && len(out) == 0 && after < last {
+		return nil, board.ErrDamaged.Because("board %s: entries of page %s after %d are missing", id, doc, after)
+	}
+	return out, err
 }
 
-// dense looks for a number without an entry; one index answers it.
+// dense looks for a number without an entry. Two indexes must say the same: a row that one of them hides is as good as lost.
 func (s *Store) dense(ctx context.Context, id board.ID) error {
-	var count, last uint64
-	if err := s.read.QueryRowContext(ctx, `SELECT count(*), coalesce(max(seq), 0) FROM entries WHERE board = ?`, id).Scan(&count, &last); err != nil {
-		return fmt.Errorf("read board %s: %w", id, err)
+	var last uint64
+	for i, index := range []string{"sqlite_autoindex_entries_1", "entries_doc"} {
+		was, count, strange := last, uint64(0), uint64(0)
+		columns := `count(*), coalesce(max(seq), 0), 0`
+		if i == 1 {
+			columns = `count(*), coalesce(max(seq), 0), coalesce(sum(doc NOT IN (SELECT doc FROM docs WHERE board = ?1)), 0)`
+		}
+		err := s.read.QueryRowContext(ctx, `SELECT `+columns+` FROM entries INDEXED BY `+index+` WHERE board = ?1`, id).Scan(&count, &last, &strange)
+		if err != nil {
+			return fmt.Errorf("read board %s: %w", id, err)
+		}
+		if strange > 0 {
+			return board.ErrDamaged.Because("board %s: %d entries are of pages that it does not have", id, strange)
+		}
+		if count != last {
+			return s.gap(ctx, id, index)
+		}
+		if i > 0 && was != last {
+			return board.ErrDamaged.Because("board %s ends at entry %d or at %d", id, was, last)
+		}
 	}
-	if count == last {
-		return nil
-	}
+	return nil
+}
+
+func (s *Store) gap(ctx context.Context, id board.ID, index string) error {
 	var gap uint64
-	if err := s.read.QueryRowContext(ctx, `SELECT min(n) FROM (SELECT 1 AS n UNION ALL SELECT seq + 1 FROM entries WHERE board = ?1)
-		WHERE n NOT IN (SELECT seq FROM entries WHERE board = ?1)`, id).Scan(&gap); err != nil {
+	if err := s.read.QueryRowContext(ctx, `SELECT min(n) FROM (SELECT 1 AS n UNION ALL SELECT seq + 1 FROM entries INDEXED BY `+index+` WHERE board = ?1)
+		WHERE n NOT IN (SELECT seq FROM entries INDEXED BY `+index+` WHERE board = ?1)`, id).Scan(&gap); err != nil {
 		return fmt.Errorf("read board %s: %w", id, err)
 	}
 	return board.ErrDamaged.Because("board %s: entry %d is missing", id, gap)
@@ -211,19 +249,19 @@ func (s *Store) entries(ctx context.Context, id board.ID, maxBytes int, query st
 
 // Actors lists the actors issued on a board; implements board.Log.
 func (s *Store) Actors(ctx context.Context, id board.ID) (map[board.ActorID]board.Person, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT actor, person FROM actors WHERE board = ?`, id)
+	rows, err := s.read.QueryContext(ctx, `SELECT actor, person, tag FROM actors WHERE board = ?`, id)
 	if err != nil {
 		return nil, fmt.Errorf("read actors of board %s: %w", id, err)
 	}
 	defer rows.Close()
 	out := map[board.ActorID]board.Person{}
 	for rows.Next() {
-		var a sql.RawBytes
+		var a, tag sql.RawBytes
 		var p board.Person
-		if err := rows.Scan(&a, &p); err != nil {
+		if err := rows.Scan(&a, &p, &tag); err != nil {
 			return nil, fmt.Errorf("read actors of board %s: %w", id, err)
 		}
-		if len(a) != len(board.ActorID{}) {
+		if len(a) != len(board.ActorID{}) || !s.vault.fits(tag, actorRow(id, a, p)) {
 			return nil, board.ErrDamaged.Because("board %s: malformed actor", id)
 		}
 		out[board.ActorID(a)] = p
@@ -237,13 +275,17 @@ func (s *Store) Actors(ctx context.Context, id board.ID) (map[board.ActorID]boar
 // IssueActor records an actor's person for ever, durable on return; implements board.Log.
 func (s *Store) IssueActor(ctx context.Context, id board.ID, a board.ActorID, p board.Person) error {
 	err := s.write.do(ctx, func(t *tx) error {
-		_, err := t.exec(`INSERT INTO actors (board, actor, person) VALUES (?,?,?)`, id, a[:], p)
-		return err
+		return t.issue(id, a, p)
 	})
 	if err != nil {
 		return fmt.Errorf("issue actor on board %s: %w", id, err)
 	}
 	return nil
+}
+
+func (t *tx) issue(id board.ID, a board.ActorID, p board.Person) error {
+	_, err := t.exec(`INSERT INTO actors (board, actor, person, tag) VALUES (?,?,?,?)`, id, a[:], p, t.vault.tag(actorRow(id, a[:], p)))
+	return err
 }
 
 // Erase destroys a board's key and rows for good; nobody may have it open. The write-ahead log is emptied as well, because it may still

@@ -1,12 +1,9 @@
 package store_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,118 +13,142 @@ import (
 	"github.com/educationpub/lectern/server/store"
 )
 
-const orderDir = "LECTERN_TEST_ORDER_DIR" // set in the child process only
-
-// TestOrder proves on the real store that fsync of the write-ahead log returns before the author's echo and before the broadcast. The same
-// check must fail when SQLite is told not to sync, otherwise it would prove nothing.
+// TestOrder proves on the real store that fsync of the write-ahead log returns before the author's echo and before the broadcast, and before
+// every other promise. The same check must fail when SQLite is told not to sync, otherwise it would prove nothing.
 func TestOrder(t *testing.T) {
-	if dir := os.Getenv(orderDir); dir != "" {
-		orderChild(t, dir)
+	switch os.Getenv(childRole) {
+	case "order":
+		orderChild(t)
+		return
+	case "paths":
+		pathsChild(t)
 		return
 	}
-	shim := filepath.Join(t.TempDir(), "tracesync.so")
-	if out, err := exec.Command("cc", "-shared", "-fPIC", "-O1", "-o", shim, "testdata/tracesync.c", "-ldl").CombinedOutput(); err != nil {
-		t.Fatalf("the C compiler is needed for this test: %v\n%s", err, out)
-	}
-	run := func(t *testing.T, env ...string) []string {
-		t.Helper()
-		dir := t.TempDir()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestOrder$", "-test.v")
-		trace := filepath.Join(dir, "trace")
-		cmd.Env = append(os.Environ(), append(env, "LD_PRELOAD="+shim, "TRACE_FILE="+trace, orderDir+"="+dir)...)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("child: %v\n%s", err, out)
-		}
-		f, err := os.Open(trace)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		var lines []string
-		for s := bufio.NewScanner(f); s.Scan(); {
-			lines = append(lines, s.Text())
-		}
-		return lines
-	}
+	const seen = 2 * orderChanges
 	t.Run("LG7 fsync returns before ack and broadcast", func(t *testing.T) {
-		seen, err := inOrder(run(t))
+		_, journal := child(t, "order", "TestOrder")
+		if got, err := inOrder(journal); err != nil || got[""] != seen {
+			t.Fatalf("the journal has %v sightings, want %d; %v", got, seen, err)
+		}
+	})
+	t.Run("LG7 and before every other answer that something is kept", func(t *testing.T) {
+		_, journal := child(t, "paths", "TestOrder")
+		got, err := inOrder(journal)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if seen != 2*orderChanges {
-			t.Fatalf("the trace has %d sightings, want %d", seen, 2*orderChanges)
+		for _, op := range []string{"append", "create", "epoch", "actor", "snapshot", "record", "session", "spend"} {
+			if got[op] == 0 {
+				t.Errorf("no %s was seen", op)
+			}
 		}
+		t.Logf("seen: %v", got)
 	})
 	t.Run("LG7 the same check fails with synchronous=OFF", func(t *testing.T) {
-		if _, err := inOrder(run(t, "NO_SYNC=1")); err == nil {
-			t.Fatal("the check cannot fail")
-		} else {
-			t.Logf("as it must: %v", err)
+		for _, role := range []string{"order", "paths"} {
+			_, journal := child(t, role, "TestOrder", "NO_SYNC=1")
+			if _, err := inOrder(journal); err == nil {
+				t.Fatal("the check cannot fail")
+			} else {
+				t.Logf("as it must: %v", err)
+			}
 		}
 	})
-	t.Run("LG8 after a failing fsync nobody sees the batch, and the board opens again", func(t *testing.T) {
-		lines := run(t, "FAIL_SYNC=12")
-		seen, err := inOrder(lines)
+	t.Run("LG8 after a failing fsync nobody sees the batch, and storing comes back", func(t *testing.T) {
+		_, journal := child(t, "order", "TestOrder", "FAIL_SYNC=12")
+		got, err := inOrder(journal)
 		if err != nil {
 			t.Fatal(err)
 		}
-		all := strings.Join(lines, "\n")
-		if !strings.Contains(all, "eio\n") || !strings.Contains(all, "bye board_failed") || !strings.Contains(all, "again ok") {
-			t.Fatalf("trace:\n%s", all)
+		var all strings.Builder
+		for _, r := range journal {
+			fmt.Fprintf(&all, "%c %s\n", r.op, r.path)
 		}
-		if seen == 0 || seen >= 2*orderChanges {
-			t.Fatalf("%d sightings", seen)
+		if s := all.String(); !strings.Contains(s, "\ne ") || !strings.Contains(s, "bye storage") || !strings.Contains(s, "again ok") {
+			t.Fatalf("journal:\n%s", s)
+		}
+		if got[""] == 0 || got[""] >= seen {
+			t.Fatalf("%v sightings", got)
 		}
 	})
 }
 
-// inOrder walks a trace: at every sighting of a change, what had been written since it was submitted is synced.
-func inOrder(lines []string) (seen int, err error) {
+// inOrder walks a journal: when something was seen, what had been written since it was submitted is synced. It counts sightings by kind.
+func inOrder(journal []record) (seen map[string]int, err error) {
+	seen = map[string]int{}
 	dirty, wrote := false, false
-	for i, l := range lines {
+	for i, r := range journal {
+		wal := strings.HasSuffix(r.path, "-wal")
 		switch {
-		case l == "write":
+		case r.op == 'w' && wal:
 			dirty, wrote = true, true
-		case l == "sync":
+		case r.op == 's' && wal:
 			dirty = false
-		case strings.HasPrefix(l, "submit"):
+		case r.op == '!' && strings.HasPrefix(r.path, "submit"):
 			wrote = false
-		case strings.HasPrefix(l, "seen"):
-			seen++
+		case r.op == '!' && strings.HasPrefix(r.path, "seen"):
+			_, kind, _ := strings.Cut(r.path, " ")
+			seen[kind]++
 			if !wrote || dirty {
-				return seen, fmt.Errorf("line %d: %q with wrote=%v, not synced=%v", i+1, l, wrote, dirty)
+				return seen, fmt.Errorf("record %d: %q with wrote=%v, not synced=%v", i+1, r.path, wrote, dirty)
 			}
 		}
 	}
 	return seen, nil
 }
 
+// pathsChild asks for everything that a store keeps, one after the other.
+func pathsChild(t *testing.T) {
+	dir, _, note := diskOf(t)
+	s := newStore(t, diskOptions(dir))
+	v := newLiver(s, 5)
+	v.told = func(verb string, d deed) {
+		if verb == "try" {
+			note("submit")
+		} else {
+			note("seen %s", d.Op)
+		}
+	}
+	for range 150 {
+		if err := v.step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, err := s.Open(t.Context(), lifeBoard(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := boardtest.NewEntry(m.Seq+1, doc, v.a, v.a.Make("squash"), ada)
+	e.Kind, e.Epoch, e.Document = board.KindEpoch, m.Docs[0].Epoch+1, []byte("document")
+	c := make(chan error, 1)
+	note("submit")
+	s.Append(m.ID, []board.Entry{e}, func(err error) { c <- err })
+	if err := <-c; err != nil {
+		t.Fatal(err)
+	}
+	note("seen epoch")
+}
+
 const orderChanges = 40
 
 // orderChild draws one change after the other over the real store, and notes when author and onlooker see it.
-func orderChild(t *testing.T, dir string) {
-	note := func(format string, args ...any) {
-		f, err := os.OpenFile(os.Getenv("TRACE_FILE"), os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := fmt.Fprintf(f, format+"\n", args...); err != nil {
-			t.Fatal(err)
-		}
-		f.Close()
-	}
-	o := store.Options{Path: filepath.Join(dir, "lectern.db"), KeyFile: filepath.Join(dir, "key"), UnsafeNoSync: os.Getenv("NO_SYNC") != ""}
+func orderChild(t *testing.T) {
+	dir, c, note := diskOf(t)
+	o := diskOptions(dir)
+	hub := new(board.Hub)
+	o.OnFault = func(*store.Fault) { go hub.Recheck("") } // ends at once: a post to a mailbox
 	s, err := store.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	hub := newHub(s)
+	*hub = *newHub(s)
 	defer hub.Drain(context.Background())
 	author, w := join(t, hub, "@ada:x", board.ActorID{})
 	onlooker, _ := join(t, hub, "@bob:x", board.ActorID{})
+	if n := os.Getenv("FAIL_SYNC"); n != "" {
+		c.arm(12, 0, 0, 0)
+	}
 	a := boardtest.NewAuthor(w.Actor)
 	for i := range orderChanges {
 		raw := a.Make(fmt.Sprint("e", i))
@@ -138,6 +159,7 @@ func orderChild(t *testing.T, dir string) {
 		if bye := await(t, author, 1); bye != "" {
 			note("bye %s", bye)
 			await(t, onlooker, 1)
+			eventually(t, "storing works again", func() bool { return s.Fault() == nil })
 			again, w2 := join(t, hub, "@ada:x", w.Actor)
 			if w2.Actor != w.Actor || w2.Meta.Seq < uint64(i) {
 				t.Fatalf("welcome %+v", w2)
@@ -151,17 +173,18 @@ func orderChild(t *testing.T, dir string) {
 			}
 			return
 		}
-		note("seen author %d", i)
+		note("seen")
 		if bye := await(t, onlooker, 1); bye != "" {
 			t.Fatalf("onlooker: bye %s", bye)
 		}
-		note("seen onlooker %d", i)
+		note("seen")
 	}
 }
 
-func newHub(s board.Log) *board.Hub {
+func newHub(s *store.Store) *board.Hub {
 	return board.NewHub(board.Config{
 		Log:       s,
+		Storage:   s.Fault,
 		Authority: func(string, board.Person) (board.Role, string) { return board.RoleParticipant, "" },
 		Encode:    func(dst []byte, e board.Entry) []byte { return append(dst, e.Bytes...) },
 	})

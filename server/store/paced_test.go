@@ -73,7 +73,7 @@ func BenchmarkPaced(b *testing.B) {
 				wg.Wait()
 			}
 			slices.Sort(took)
-			report(b, took)
+			reportTimes(b, took)
 			b.ReportMetric(float64(len(took))/b.Elapsed().Seconds(), "deliveries/s")
 			if want := b.N * load.boards * load.people * load.people * 4 * load.hz; len(took) != want {
 				b.Fatalf("%d deliveries, want %d", len(took), want)

@@ -49,52 +49,74 @@ type Options struct {
 	Logger       *slog.Logger
 	// Committed is told of each transaction: how many requests shared it and how long BEGIN to COMMIT took. May be nil.
 	Committed func(requests int, took time.Duration)
+	// OnFault is told when storing begins to fail, fails for another reason, and works again (nil), on the writer's goroutine: it must not
+	// block. May be nil.
+	OnFault func(*Fault)
+	// CheckpointPages is how many pages of the write-ahead log are moved into the database at a time; 0 means 1,000.
+	CheckpointPages int
 }
 
 // Store is safe for concurrent use. All writes go through one goroutine, reads through their own read-only connections.
 type Store struct {
 	// Immutable after Open.
-	opts  Options
-	log   *slog.Logger
-	read  *sql.DB
-	write *writer
-	vault *vault
+	opts   Options
+	log    *slog.Logger
+	locked *os.File
+	read   *reader
+	write  *writer
+	vault  *vault
+	memory memory // what sign-ins need while nothing can be stored
 
 	keysMu sync.RWMutex
 	// Guarded by keysMu.
 	keys map[board.ID]*sealer
 }
 
-// Open opens or creates the database, brings its schema up to date and starts the writer. A key file that does not fit is ErrWrongKey.
+// Open opens or creates the database, brings its schema up to date, checks it and starts the writer. A key file that does not fit is
+// ErrWrongKey, a file that SQLite cannot trust ErrDamagedFile.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.CheckpointPages == 0 {
+		o.CheckpointPages = 1000
+	}
 	if err := os.MkdirAll(filepath.Dir(o.Path), 0o700); err != nil {
 		return nil, fmt.Errorf("create folder of the database: %w", err)
 	}
-	if err := reserve(o.Path); err != nil {
+	locked, err := lock(o.Path)
+	if err != nil {
 		return nil, err
 	}
-	sync := "FULL"
-	if o.UnsafeNoSync {
-		sync = "OFF"
-	}
-	wdb, err := sql.Open("sqlite3", dsn(o.Path, url.Values{
-		"_journal_mode": {"WAL"}, "_synchronous": {sync}, "_busy_timeout": {"5000"}, "_foreign_keys": {"on"}, "_secure_delete": {"on"},
-	}))
+	s, err := open(ctx, o, locked)
 	if err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	wdb.SetMaxOpenConns(1)
-	s, err := open(ctx, o, wdb)
-	if err != nil {
-		return nil, errors.Join(err, wdb.Close())
+		if f := faultOf(err); f != nil {
+			err = fmt.Errorf("%w: %s", err, f.Advice())
+		}
+		return nil, errors.Join(err, locked.Close())
 	}
 	return s, nil
 }
 
-func open(ctx context.Context, o Options, wdb *sql.DB) (*Store, error) {
+func open(ctx context.Context, o Options, locked *os.File) (_ *Store, err error) {
+	if err := reserve(o.Path); err != nil {
+		return nil, err
+	}
+	all := unclean(o.Path)
+	wdb, rdb, err := connect(o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, rdb.Close(), wdb.Close())
+		}
+	}()
+	if all {
+		if err := checkStructure(ctx, wdb, o.Logger); err != nil {
+			return nil, err
+		}
+	}
 	if err := upgrade(ctx, wdb); err != nil {
 		return nil, err
 	}
@@ -102,29 +124,38 @@ func open(ctx context.Context, o Options, wdb *sql.DB) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	rdb, err := sql.Open("sqlite3", dsn(o.Path, url.Values{"mode": {"ro"}, "_query_only": {"true"}, "_busy_timeout": {"5000"}}))
+	if err := checkTables(ctx, wdb); err != nil {
+		return nil, err
+	}
+	s := &Store{opts: o, log: o.Logger, locked: locked, read: &reader{db: rdb}, vault: v, memory: newMemory(), keys: map[board.ID]*sealer{}}
+	s.write, err = newWriter(ctx, wdb, s)
+	return s, err
+}
+
+// connect opens the database for writing and for reading, from nothing but what is on the disk. The start and the way back from a fault are
+// this one function.
+func connect(o Options) (wdb, rdb *sql.DB, err error) {
+	if err := healing(o.Path); err != nil {
+		return nil, nil, err
+	}
+	sync := "FULL"
+	if o.UnsafeNoSync {
+		sync = "OFF"
+	}
+	wdb, err = sql.Open("sqlite3", dsn(o.Path, url.Values{
+		"_journal_mode": {"WAL"}, "_synchronous": {sync}, "_busy_timeout": {"5000"}, "_foreign_keys": {"on"}, "_secure_delete": {"on"},
+	}))
 	if err != nil {
-		return nil, fmt.Errorf("open database for reading: %w", err)
+		return nil, nil, fmt.Errorf("open database: %w", err)
+	}
+	wdb.SetMaxOpenConns(1)
+	rdb, err = sql.Open("sqlite3", dsn(o.Path, url.Values{"mode": {"ro"}, "_query_only": {"true"}, "_busy_timeout": {"5000"}}))
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("open database for reading: %w", err), wdb.Close())
 	}
 	rdb.SetMaxOpenConns(4)
 	rdb.SetMaxIdleConns(4)
-	w, err := newWriter(ctx, wdb, o.Logger, o.Committed)
-	if err != nil {
-		return nil, errors.Join(err, rdb.Close())
-	}
-	return &Store{opts: o, log: o.Logger, read: rdb, write: w, vault: v, keys: map[board.ID]*sealer{}}, nil
-}
-
-// reserve makes the database's file readable by its owner only; SQLite gives the files beside it the same mode.
-func reserve(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return fmt.Errorf("open database: %w", err)
-	}
-	if err := errors.Join(f.Chmod(0o600), f.Close()); err != nil {
-		return fmt.Errorf("protect database: %w", err)
-	}
-	return nil
+	return wdb, rdb, nil
 }
 
 func upgrade(ctx context.Context, wdb *sql.DB) error {
@@ -144,7 +175,17 @@ func dsn(path string, q url.Values) string {
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
 }
 
+// Fault answers why nothing can be stored now (board.ErrStorage), nil when all is well. It never blocks.
+func (s *Store) Fault() error {
+	if f := s.write.fault.Load(); f != nil {
+		return f.refusal()
+	}
+	return nil
+}
+
 // Close commits what is queued and closes the database.
 func (s *Store) Close() error {
-	return errors.Join(s.write.close(), s.read.Close())
+	err := s.write.close()
+	_ = s.locked.Close() // ends the lock; a second time is harmless
+	return err
 }

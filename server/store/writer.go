@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/educationpub/lectern/crdt/board"
@@ -18,11 +19,12 @@ const maxGroup = 512
 // writer is the only goroutine that writes. Everything that waits goes into one transaction: one fsync for all boards.
 type writer struct {
 	// Immutable after newWriter.
-	db      *sql.DB
-	log     *slog.Logger
-	observe func(int, time.Duration)
-	ended   chan struct{} // closed when run returns
-	wake    chan struct{} // capacity 1
+	s     *Store
+	log   *slog.Logger
+	ended chan struct{} // closed when run returns
+	wake  chan struct{} // capacity 1
+
+	fault atomic.Pointer[Fault] // written by run
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -30,8 +32,11 @@ type writer struct {
 	closed bool
 
 	// Owned by run.
-	tx   tx
-	last map[board.ID]uint64 // last seq of boards written to; emptied by every rollback
+	db    *sql.DB // nil: closed by a fault and not open again yet
+	tx    tx
+	last  map[board.ID]uint64 // last seq of boards written to; emptied by every rollback
+	retry *time.Timer         // runs while there is a fault
+	tries int                 // in vain, of the present fault
 }
 
 // job is one request. do may run twice (again, alone, after another request of its group failed), so it must not keep state.
@@ -47,27 +52,57 @@ type tx struct {
 	insert *sql.Stmt
 	begin  *sql.Stmt
 	commit *sql.Stmt
+	pages  *sql.Stmt // how long the write-ahead log is and how much of it has been moved
 	last   map[board.ID]uint64
 
+	vault    *vault
 	truncate bool // empty the write-ahead log after this transaction
 }
 
 const insertEntry = `INSERT INTO entries (board, seq, doc, epoch, kind, hash, actor, person, ts, key_id, bytes) VALUES (?,?,?,?,?,?,?,?,?,?,?)`
 
-func newWriter(ctx context.Context, db *sql.DB, log *slog.Logger, observe func(int, time.Duration)) (*writer, error) {
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("open connection for writing: %w", err)
-	}
-	w := &writer{db: db, log: log, observe: observe, ended: make(chan struct{}), wake: make(chan struct{}, 1), last: map[board.ID]uint64{}}
-	w.tx = tx{conn: conn, stmts: map[string]*sql.Stmt{}, last: w.last}
-	for q, p := range map[string]**sql.Stmt{"BEGIN IMMEDIATE": &w.tx.begin, "COMMIT": &w.tx.commit, insertEntry: &w.tx.insert} {
-		if *p, err = w.tx.prepare(q); err != nil {
-			return nil, errors.Join(err, conn.Close())
-		}
+func newWriter(ctx context.Context, db *sql.DB, s *Store) (*writer, error) {
+	w := &writer{s: s, log: s.log, ended: make(chan struct{}), wake: make(chan struct{}, 1), last: map[board.ID]uint64{}, retry: time.NewTimer(time.Hour)}
+	w.retry.Stop()
+	if err := w.use(ctx, db); err != nil {
+		return nil, err
 	}
 	go w.run() // ends in close
 	return w, nil
+}
+
+// use takes a connection of its own from a newly opened database. Checkpoints are the writer's: SQLite's own would keep their errors to
+// themselves.
+func (w *writer) use(ctx context.Context, db *sql.DB) error {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("open connection for writing: %w", err)
+	}
+	clear(w.last)
+	t := tx{conn: conn, stmts: map[string]*sql.Stmt{}, last: w.last, vault: w.s.vault}
+	if _, err := conn.ExecContext(ctx, "PRAGMA wal_autocheckpoint = 0"); err != nil {
+		return errors.Join(fmt.Errorf("open connection for writing: %w", err), conn.Close())
+	}
+	for q, p := range map[string]**sql.Stmt{"BEGIN IMMEDIATE": &t.begin, "COMMIT": &t.commit, insertEntry: &t.insert, "PRAGMA wal_checkpoint(NOOP)": &t.pages} {
+		if *p, err = t.prepare(q); err != nil {
+			return errors.Join(err, conn.Close())
+		}
+	}
+	w.db, w.tx = db, t
+	return nil
+}
+
+// drop closes the writer's connection and its database.
+func (w *writer) drop() error {
+	if w.db == nil {
+		return nil
+	}
+	for _, s := range w.tx.stmts {
+		_ = s.Close() // the connection goes next
+	}
+	err := errors.Join(w.tx.conn.Close(), w.db.Close())
+	w.db, w.tx = nil, tx{}
+	return err
 }
 
 // add queues a request; it never blocks on the disk.
@@ -98,6 +133,8 @@ func (w *writer) do(ctx context.Context, f func(*tx) error) error {
 	}
 }
 
+// close ends run after what is queued, then closes the connections; the writer's is the last, because only it can leave nothing in the
+// write-ahead log.
 func (w *writer) close() error {
 	w.mu.Lock()
 	again := w.closed
@@ -109,19 +146,22 @@ func (w *writer) close() error {
 	if again {
 		return nil
 	}
-	for _, s := range w.tx.stmts {
-		_ = s.Close() // the connection goes next
-	}
-	return errors.Join(w.tx.conn.Close(), w.db.Close())
+	return errors.Join(w.s.read.close(), w.drop())
 }
 
 // run
 
 func (w *writer) run() {
 	defer close(w.ended)
+	defer w.retry.Stop()
 	var group []job
 	for {
-		_, open := <-w.wake
+		open := true
+		select {
+		case _, open = <-w.wake:
+		case <-w.retry.C:
+			w.recover()
+		}
 		for {
 			w.mu.Lock()
 			n := min(len(w.queue), maxGroup)
@@ -144,20 +184,33 @@ func (w *writer) run() {
 
 // commit makes a group durable together; when one of it fails, each is tried alone, so that nobody fails for another's fault.
 func (w *writer) commit(group []job) {
+	if f := w.fault.Load(); f != nil {
+		for i := range group {
+			group[i].done(f.refusal())
+		}
+		return
+	}
 	start := time.Now()
 	err := w.transact(group)
-	if w.observe != nil {
-		w.observe(len(group), time.Since(start))
+	if observe := w.s.opts.Committed; observe != nil {
+		observe(len(group), time.Since(start))
 	}
-	var own *jobError
-	if len(group) > 1 && errors.As(err, &own) {
+	if f := faultOf(err); f != nil {
+		w.failed(f)
+		w.commit(group) // refuses
+		return
+	}
+	if _, own := errors.AsType[*jobError](err); own && len(group) > 1 {
 		for i := range group {
-			group[i].done(unwrapJob(w.transact(group[i : i+1])))
+			w.commit(group[i : i+1])
 		}
 		return
 	}
 	for i := range group {
 		group[i].done(unwrapJob(err))
+	}
+	if err == nil {
+		w.checkpoint()
 	}
 }
 
@@ -200,6 +253,23 @@ func (w *writer) transact(group []job) error {
 		}
 	}
 	return nil
+}
+
+// checkpoint moves the write-ahead log into the database when it has grown, after everybody has been answered.
+func (w *writer) checkpoint() {
+	var busy, pages, done int
+	err := w.tx.pages.QueryRowContext(context.Background()).Scan(&busy, &pages, &done)
+	if err == nil && pages-done >= w.s.opts.CheckpointPages {
+		err = w.tx.conn.QueryRowContext(context.Background(), `PRAGMA wal_checkpoint(PASSIVE)`).Scan(&busy, &pages, &done)
+	}
+	if err == nil {
+		return
+	}
+	if f := faultOf(err); f != nil {
+		w.failed(f)
+		return
+	}
+	w.log.Warn("write-ahead log not moved into the database", "err", err)
 }
 
 func (w *writer) rollback() {

@@ -45,6 +45,7 @@ type Log struct {
 	gate   chan struct{} // not nil: appends wait until it is closed
 	reads  int
 	onDoc  func()
+	full   bool
 }
 
 type stored struct {
@@ -123,6 +124,23 @@ func (l *Log) Fail(s Step, n int, applied bool) {
 	l.mu.Unlock()
 }
 
+// Fill makes every write fail with board.ErrStorage as long as it is on.
+func (l *Log) Fill(on bool) {
+	l.mu.Lock()
+	l.full = on
+	l.mu.Unlock()
+}
+
+// Storage is what board.Config wants to know.
+func (l *Log) Storage() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.full {
+		return board.ErrStorage
+	}
+	return nil
+}
+
 // Entries are the stored entries of a board.
 func (l *Log) Entries(id board.ID) []board.Entry {
 	l.mu.Lock()
@@ -150,6 +168,9 @@ func (l *Log) Snapshot(id board.ID, doc board.DocID, seq uint64) {
 func (l *Log) step(s Step, do func() error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.full && (s == Create || s == Append || s == Issue) {
+		return board.ErrStorage
+	}
 	if f, ok := l.faults[s]; ok {
 		if f.after == 0 {
 			delete(l.faults, s)
