@@ -6,7 +6,7 @@ export GOFLAGS := $(GOFLAGS) -tags=goolm
 export CGO_ENABLED := 1
 WEB := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -path web/e2e -prune -o -path web/test -prune -o -type f -print 2>/dev/null)
 
-.PHONY: all build run web test race lint fmt bench e2e fuzz load crash sim outage lesson-budget clean need modules
+.PHONY: all build run web test race lint fmt bench e2e fuzz load crash faults sim outage lesson-budget clean need modules
 all: build
 
 build: need web                   ## bin/lectern, front end embedded
@@ -59,6 +59,9 @@ outage: need                      ## stop a real homeserver for 10 minutes while
 
 lesson-budget: need               ## what 45 minutes of drawing put into the room; takes 45 minutes
 	go test -timeout 60m -count 1 -v -run TestLessonBudget ./server/app -lesson 45m
+
+faults: need                      ## every write and sync of the store fails once, hundreds of power cuts on a disk that forgets; many minutes
+	LECTERN_TEST_FULL=1 go test -timeout 60m -v -run 'TestFailing|TestForgetful|TestDamage|TestOrder' ./server/store
 
 clean:                            ## what was built; demo data and npm packages stay
 	rm -rf bin web/dist/.vite web/dist/*

@@ -53,7 +53,7 @@ func (b *Board) recheckStorage() {
 func (b *Board) copyState() Saved {
 	v := b.saved
 	if b.hub.cannotStore() != nil {
-		v.Problem = ErrStorage.text
+		v.Problem = ErrStorage.code
 	}
 	return v
 }

@@ -55,7 +55,7 @@ func TestStorage(t *testing.T) {
 		a2, n := again(r, a), r.join(bob)
 		for _, c := range []*client{a2, n} {
 			c.settle()
-			want(t, "problem", problem(c), board.ErrStorage.Public())
+			want(t, "problem", problem(c), board.ErrStorage.Code())
 			want(t, "role", c.w.Role, board.RoleParticipant)
 		}
 		want(t, "newcomer's actor", n.w.Actor, board.ActorID{})
@@ -101,7 +101,7 @@ func TestStorage(t *testing.T) {
 		r.log.Fill(true)
 		r.hub.Recheck("")
 		b.settle()
-		want(t, "problem", problem(b), board.ErrStorage.Public())
+		want(t, "problem", problem(b), board.ErrStorage.Code())
 		dropped := a.draw(1)
 		a.settle()
 		r.log.Fill(false)

@@ -140,12 +140,13 @@ type parts struct {
 	checkpoints *checkpoint.Checkpointer
 	transport   *transport.Server
 	web         *server.Server
-	rooms       chan string // rooms whose members changed, for the slower part of the reaction
-	silent      silence     // owned by housekeeping
+	faults      chan struct{} // storing has begun to fail, or works again
+	rooms       chan string   // rooms whose members changed, for the slower part of the reaction
+	silent      silence       // owned by housekeeping
 }
 
 func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err error) {
-	p := &parts{cfg: cfg, log: o.Log, registry: prometheus.NewRegistry(), rooms: make(chan string, 256)}
+	p := &parts{cfg: cfg, log: o.Log, registry: prometheus.NewRegistry(), rooms: make(chan string, 256), faults: make(chan struct{}, 1)}
 	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	defer func() {
 		if err != nil {
@@ -159,6 +160,13 @@ func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err er
 	p.store, err = store.Open(ctx, store.Options{
 		Path: filepath.Join(cfg.Data, "lectern.db"), KeyFile: cfg.Storage.KeyFile, PlainAtRest: !*cfg.Storage.KeysAtRest,
 		UnsafeNoSync: strings.EqualFold(cfg.Storage.Synchronous, "OFF"), Logger: o.Log, Committed: m.committed,
+		OnFault: func(f *store.Fault) {
+			m.fault(f)
+			select {
+			case p.faults <- struct{}{}:
+			default: // boards will look anyway
+			}
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -208,7 +216,7 @@ func (p *parts) boards(o Options, m *appMetrics) (err error) {
 		Saved: func(id board.ID, s board.Saved) { p.hub.Saved(id, s) }, Observe: m.checkpoint, Logger: o.Log,
 	})
 	p.hub = board.NewHub(board.Config{
-		Log: p.store, Checkpoints: p.checkpoints, Authority: p.identity.Role, Encode: wire.AppendEntry, Verify: p.checkpoints.Verify,
+		Log: p.store, Checkpoints: p.checkpoints, Authority: p.identity.Role, Storage: p.store.Fault, Encode: wire.AppendEntry, Verify: p.checkpoints.Verify,
 		Server: board.Person(p.cfg.Matrix.UserID), Logger: o.Log, Observe: m.observe(),
 	})
 	p.transport, err = transport.New(transport.Config{
@@ -299,6 +307,9 @@ func orEmpty[T any](list []T) []T {
 const staleReady = 30 * time.Second
 
 func (p *parts) ready() error {
+	if f, ok := errors.AsType[*store.Fault](p.store.Fault()); ok {
+		return errors.New("nothing can be stored, boards are read-only: " + f.Advice())
+	}
 	if p.companion.Age() > staleReady {
 		return errors.New("no touch with the homeserver for more than 30 s")
 	}
@@ -318,8 +329,10 @@ func (p *parts) housekeeping(ctx context.Context) error {
 			if err := p.identity.RoomChanged(ctx, room); err != nil && ctx.Err() == nil {
 				p.log.Error("sessions of people who left could not be deleted", "err", err)
 			}
+		case <-p.faults:
+			p.hub.Recheck("")
 		case <-sweep.C:
-			if err := p.sweep(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			if err := p.sweep(ctx, time.Now()); err != nil && ctx.Err() == nil && p.store.Fault() == nil {
 				p.log.Warn("sweep", "err", err)
 			}
 		case <-watch.C:

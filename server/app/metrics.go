@@ -12,6 +12,7 @@ import (
 
 	"github.com/educationpub/lectern/crdt/board"
 	"github.com/educationpub/lectern/server"
+	"github.com/educationpub/lectern/server/store"
 	"github.com/educationpub/lectern/server/transport"
 )
 
@@ -27,6 +28,7 @@ type appMetrics struct {
 	boards   prometheus.Gauge
 	sessions prometheus.Gauge
 	failed   prometheus.Counter
+	faults   *prometheus.GaugeVec
 	squashes *prometheus.HistogramVec
 	late     prometheus.Counter
 	carries  prometheus.Counter
@@ -52,16 +54,28 @@ func newMetrics(reg prometheus.Registerer) *appMetrics {
 	m.late = prometheus.NewCounter(prometheus.CounterOpts{Name: "lectern_changes_late_total", Help: "Committed changes for epochs that were over."})
 	m.carries = prometheus.NewCounter(prometheus.CounterOpts{Name: "lectern_carries_total", Help: "Changes authored to carry late work into newer epochs."})
 	reg.MustRegister(m.squashes, m.late, m.carries)
+	m.faults = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "lectern_store_fault", Help: "1 while nothing can be stored, by reason: alert on it."}, []string{"why"})
+	m.fault(nil)
 	m.saves = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "lectern_checkpoint_seconds", Help: "Merging boards and writing them to their rooms, by step and outcome.", Buckets: []float64{.01, .05, .2, 1, 5, 30}}, []string{"step", "outcome"})
 	m.saved = prometheus.NewCounter(prometheus.CounterOpts{Name: "lectern_checkpoint_bytes_total", Help: "Bytes written to rooms."})
 	reg.MustRegister(m.saves, m.saved)
-	reg.MustRegister(m.commits, m.group, m.durable, m.changes, m.bytes, m.refused, m.dropped, m.boards, m.sessions, m.failed)
+	reg.MustRegister(m.commits, m.group, m.durable, m.changes, m.bytes, m.refused, m.dropped, m.boards, m.sessions, m.failed, m.faults)
 	return m
 }
 
 func (m *appMetrics) committed(requests int, took time.Duration) {
 	m.group.Observe(float64(requests))
 	m.commits.Observe(took.Seconds())
+}
+
+func (m *appMetrics) fault(f *store.Fault) {
+	for _, why := range []store.FaultKind{store.Full, store.Failing, store.Damaged} {
+		v := 0.0
+		if f != nil && f.Kind == why {
+			v = 1
+		}
+		m.faults.WithLabelValues(string(why)).Set(v)
+	}
 }
 
 func (m *appMetrics) observe() board.Observe {

@@ -363,6 +363,9 @@ func (l Login) valid() error {
 }
 
 func internal(err error) error {
+	if errors.Is(err, board.ErrStorage) {
+		return &Error{Status: 503, Code: "storage", Message: "Lectern cannot store anything now, so this board cannot begin. Trying again.", RetryAfter: 10 * time.Second, Cause: err}
+	}
 	return &Error{Status: 500, Code: "internal", Message: "Something went wrong inside Lectern. Nothing of your work is lost; try again.", RetryAfter: 2 * time.Second, Cause: err}
 }
 

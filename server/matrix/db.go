@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/mattn/go-sqlite3"
 	"go.mau.fi/util/dbutil"
 	_ "go.mau.fi/util/dbutil/litestream" // registers the SQLite driver with foreign keys and WAL
 	"maunium.net/go/mautrix/crypto"
@@ -56,15 +57,23 @@ func (c *Companion) openDB(ctx context.Context) error {
 	store := crypto.NewSQLCryptoStore(db, nil, "", "", key)
 	if err := store.DB.Upgrade(ctx); err != nil {
 		_ = db.Close()
-		return fmt.Errorf("matrix: upgrade companion.db: %w", err)
+		return damagedDB("upgrade", err)
 	}
 	if _, err := db.Exec(ctx, schema); err != nil {
 		_ = db.Close()
-		return fmt.Errorf("matrix: tables of companion.db: %w", err)
+		return damagedDB("tables of", err)
 	}
 	c.db = db
 	c.keys = &ownKeys{SQLCryptoStore: store, c: c}
 	return c.loadEncryptedRooms(ctx)
+}
+
+// damagedDB adds the way back to an error of a file that is no database any more.
+func damagedDB(what string, err error) error {
+	if e, ok := errors.AsType[sqlite3.Error](err); ok && (e.Code == sqlite3.ErrCorrupt || e.Code == sqlite3.ErrNotADB) {
+		return fmt.Errorf("matrix: %s companion.db: %w: the file is damaged; move companion.db, companion.db-wal, companion.db-shm and companion.key away: Lectern then makes a new device and restores its keys with the recovery key", what, err)
+	}
+	return fmt.Errorf("matrix: %s companion.db: %w", what, err)
 }
 
 func readPickleKey(path string) ([]byte, error) {

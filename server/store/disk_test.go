@@ -143,7 +143,7 @@ func readJournal(t *testing.T, path string) (list []record) {
 // forgetful is a disk as it may be after a power cut: what was synced is there, what was not is there or not, page by page and torn
 // between sectors; names come and go in the order in which they were made, but not beyond what their folder's sync has covered.
 type forgetful struct {
-	stingy  bool                                 // keeps nothing that it need not
+	stingy  bool              // keeps nothing that it need not
 	names   map[string]*inode // durable
 	live    map[string]*inode
 	pending map[string][]func(map[string]*inode) // by folder

@@ -35,7 +35,7 @@ describe("words", () => {
     expect(problemText(offline, 0, t)).toContain("restarts");
   });
   test("WG42 every reason why the copy in the room is not the newest has its own sentence, in every language, that says what becomes of one's work", () => {
-    const codes = ["unreachable", "failing", "busy", "power", "too_large", "signed_out", "stuck", "heavy", "damaged", "other"];
+    const codes = ["unreachable", "failing", "busy", "power", "too_large", "signed_out", "stuck", "heavy", "damaged", "storage", "other"];
     for (const language of languages) {
       const say = (problem: string) => problemText({ ...base, saved: { ...base.saved, problem, since: 1_000_000 } }, 1_180_000, translator(language));
       expect(new Set(codes.map(say)).size).toBe(codes.length);

@@ -56,6 +56,7 @@ function savedProblem(saved: View["saved"], now: number, t: Translate): string {
     case "stuck":
     case "heavy":
     case "damaged":
+    case "storage":
       return t(`status.saved.${saved.problem}`, { time });
     default:
       return t("status.saved.other", { time });
@@ -78,6 +79,7 @@ function linkProblem(code: string, t: Translate): string {
       return t("problem.draining");
     case "overloaded":
     case "rate_limited":
+    case "storage":
     case "rate":
     case "slow":
       return t("problem.busy");

@@ -228,6 +228,7 @@ export class Link {
     socket?.close();
   }
 
+  private storing = true; // as far as the server has said
   private byeCode = "";
   private byeMessage = "";
 
@@ -279,9 +280,11 @@ export class Link {
       case "error":
         console.warn("the server refused something", frame.code, frame.message);
         return this.events.event(frame);
+      case "saved":
+        this.stores(frame.problem);
+        return this.events.event(frame);
       case "people":
       case "role":
-      case "saved":
         return this.events.event(frame);
     }
   }
@@ -297,9 +300,16 @@ export class Link {
     this.attempt = this.refusals = this.badFrames = 0;
     this.lastAck = Date.now();
     this.setState({ kind: "open", lane: 0 });
+    this.stores(w.saved.problem);
     this.events.welcome(w, foreign);
     this.flushSoon();
     if (w.rtc) this.channel?.start(w.ice);
+  }
+
+  private stores(problem: string): void {
+    const could = this.storing;
+    this.storing = problem !== "storage"; // otherwise no acknowledgement is to be expected (SPEC BD31)
+    if (this.storing && !could) this.lastAck = Date.now();
   }
 
   private entered(from: number, entries: readonly Entry[]): void {
@@ -373,7 +383,7 @@ export class Link {
     const now = Date.now();
     this.channel?.check(this.current.lane === 1);
     const silent = now - this.lastHeard > SOCKET_SILENCE_MS;
-    const ignored = this.outbox.size > 0 && this.current.lane === 0 && now - this.lastAck > ACK_MS && now - this.lastHeard > ACK_MS;
+    const ignored = this.storing && this.outbox.size > 0 && this.current.lane === 0 && now - this.lastAck > ACK_MS && now - this.lastHeard > ACK_MS;
     if (silent || ignored) this.lost(1006);
   }
 

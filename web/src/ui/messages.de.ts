@@ -26,6 +26,7 @@ export const de: Catalogue = {
   "status.saved.stuck": "Eine Änderung auf dieser Tafel lässt sich nicht mit den anderen zusammen sichern. Auf dem Lectern-Server ist alles da, aber die Kopie im Raum endet davor. Bitte sag denen Bescheid, die Lectern für euch betreiben.",
   "status.saved.heavy": "Die Tafel ist zu groß geworden, um im Raum gesichert zu werden. Deine Arbeit ist auf dem Lectern-Server. Bitte sag denen Bescheid, die Lectern für euch betreiben.",
   "status.saved.damaged": "Was von dieser Tafel gespeichert ist, besteht die Prüfung nicht; die Kopie im Raum bleibt deshalb, wie sie war. Bitte sag denen Bescheid, die Lectern für euch betreiben.",
+  "status.saved.storage": "Das Lectern der Schule kann gerade nichts speichern. Was du zeichnest, bleibt in diesem Browser und wird gesendet, sobald es wieder geht.",
   "status.saved.other": "Die Tafel konnte seit {time} nicht im Raum gesichert werden. Deine Arbeit ist auf dem Lectern-Server und wird später gesichert.",
   "status.lane.socket": "Verbunden über WebSocket",
   "status.lane.channel": "Verbunden über einen Datenkanal",

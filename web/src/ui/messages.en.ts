@@ -24,6 +24,7 @@ export const en = {
   "status.saved.stuck": "A change on this board cannot be saved together with the others. Everything is kept on the Lectern server, but the copy in the room ends before that change. Please tell whoever runs Lectern for you.",
   "status.saved.heavy": "The board has become too large to be saved to the room. Your work is kept on the Lectern server. Please tell whoever runs Lectern for you.",
   "status.saved.damaged": "What is stored of this board does not pass its checks, so the copy in the room stays as it was. Please tell whoever runs Lectern for you.",
+  "status.saved.storage": "The school's Lectern cannot store anything now. What you draw is kept in this browser and is sent when it can.",
   "status.saved.other": "The board could not be saved to the room for {time}. Your work is kept on the Lectern server and saved later.",
   "status.lane.socket": "Connected over WebSocket",
   "status.lane.channel": "Connected over a data channel",
