@@ -49,6 +49,7 @@ func lay(t testing.TB, list map[string][]byte) store.Options {
 
 // TestDamage flips bytes in every file, in rest and in the middle of work. What is answered afterwards is right, or an error.
 func TestDamage(t *testing.T) {
+	t.Parallel()
 	o := options(t)
 	o.CheckpointPages = 150
 	s := newStore(t, o)
@@ -63,7 +64,7 @@ func TestDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	resting := files(t, o)
-	rounds := 60
+	rounds := 40
 	if full {
 		rounds = 1500
 	}

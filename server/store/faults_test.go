@@ -46,6 +46,7 @@ func TestFailing(t *testing.T) {
 		failingChild(t)
 		return
 	}
+	t.Parallel()
 	t.Run("LG20 LG21 after the n-th sync or write fails: nothing promised is lost, reading goes on, storing comes back by itself", func(t *testing.T) {
 		child(t, "failing", "TestFailing")
 	})
@@ -152,6 +153,7 @@ func TestForgetful(t *testing.T) {
 		forgetfulChild(t)
 		return
 	}
+	t.Parallel()
 	cuts := 100
 	if full {
 		cuts = 800

@@ -24,6 +24,7 @@ func TestOrder(t *testing.T) {
 		pathsChild(t)
 		return
 	}
+	t.Parallel()
 	const seen = 2 * orderChanges
 	t.Run("LG7 fsync returns before ack and broadcast", func(t *testing.T) {
 		_, journal := child(t, "order", "TestOrder")
