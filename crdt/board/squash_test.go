@@ -2,6 +2,7 @@ package board_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"testing"
@@ -191,6 +192,51 @@ func TestSquash(t *testing.T) {
 		start := time.Now()
 		r.stop()
 		want(t, "drained at once", time.Since(start) < time.Second, true)
+	})
+	inBubble(t, "EP2 the actors of squashes and carries follow from log, document, epoch and person", func(t *testing.T, r *rig) {
+		a := r.join(ada)
+		a.draw(1)
+		a.settle()
+		r.squash(a.doc)
+		a.submit(a.a.Make("late"))
+		a.settle()
+		log := r.check(a)
+		want(t, "kinds", kinds(log), "1243")
+		for i, text := range map[int]string{1: "lectern squash\x00%s\x00%s\x001\x00", 3: "lectern carry\x00%s\x00%s\x001\x00@ada:example.org\x00"} {
+			sum := sha256.Sum256(fmt.Appendf(nil, text, a.w.Meta.Log, a.doc))
+			var actor board.ActorID
+			copy(actor[1:], sum[:])
+			want(t, fmt.Sprint("entry ", i), log[i].Actor, actor)
+		}
+		b := r.join(ada, func(j *board.Join) { j.Actor = log[3].Actor })
+		want(t, "nobody gets one", b.w.Actor[0] != 0, true)
+		b.a = boardtest.NewAuthor(log[3].Actor)
+		b.draw(1)
+		b.settle()
+		wantCodes(t, b, "wrong_actor")
+	})
+	inBubble(t, "BD25 EP3 drain while an epoch begins: it has begun, wholly", func(t *testing.T, r *rig) {
+		a := r.join(ada)
+		a.draw(3)
+		a.settle()
+		gate := make(chan struct{})
+		r.verifyBy(func(context.Context) error { <-gate; return nil })
+		go func() { _ = r.hub.Squash(context.Background(), testBoard, a.doc) }()
+		synctest.Wait()
+		a.submit(a.a.Move("s1-1", 4))
+		a.settle()
+		resume := r.log.Pause()
+		close(gate)
+		synctest.Wait()
+		go r.stop()
+		synctest.Wait()
+		resume()
+		time.Sleep(time.Second)
+		log := r.log.Entries(testBoard)
+		want(t, "kinds", kinds(log), "111123")
+		if _, err := boardtest.Epochs(log); err != nil {
+			t.Fatal(err)
+		}
 	})
 	inBubble(t, "EP4 it is squashed when it pays and nobody has changed it for 10 s", func(t *testing.T, r *rig) {
 		a := r.join(ada)
