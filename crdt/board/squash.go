@@ -214,6 +214,7 @@ func (b *Board) begin(q *squash) {
 	b.batch = append(b.batch, Entry{
 		Seq: b.next(), Doc: p.doc, Epoch: q.epoch, Kind: KindEpoch, Hash: m.hash, Actor: q.actor, Person: b.hub.cfg.Server, At: time.Now(), Bytes: m.chunk, Document: m.document,
 	})
+	m.live.Begin(b.batch[0].Seq)
 	touched := map[Person]*schema.Touched{}
 	of := func(person Person) *schema.Touched {
 		if touched[person] == nil {

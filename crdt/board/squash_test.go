@@ -114,6 +114,37 @@ func TestSquash(t *testing.T) {
 		want(t, "carries are in the names of who touched last", fmt.Sprint(log[11].Person, log[12].Person), fmt.Sprint(ada, bob))
 		want(t, "epoch of the carries", log[12].Epoch, 1)
 	})
+	inBubble(t, "CH21 what came and went while a squash was made is not left standing in a scene from between", func(t *testing.T, r *rig) {
+		a := r.join(ada)
+		a.draw(5)
+		a.settle()
+		gate := make(chan struct{})
+		r.verifyBy(func(context.Context) error { <-gate; return nil })
+		done := make(chan error, 1)
+		go func() { done <- r.hub.Squash(context.Background(), testBoard, a.doc) }()
+		synctest.Wait()
+		a.submit(a.a.Make("flash"))
+		a.settle()
+		between := a.have
+		a.submit(a.a.Hide("flash"))
+		a.settle()
+		close(gate)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		v, err := r.hub.Scene(context.Background(), testBoard, a.doc, &between)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(t, "epoch", v.Epoch, 1)
+		want(t, "full", v.Full, true)
+		want(t, "elements", len(v.Elements), 5)
+		now := v.Seq
+		if v, err = r.hub.Scene(context.Background(), testBoard, a.doc, &now); err != nil {
+			t.Fatal(err)
+		}
+		want(t, "full once it has begun", v.Full, false)
+	})
 	for _, applied := range []bool{false, true} {
 		inBubble(t, fmt.Sprintf("EP3 the append of a squash fails, applied %v: all or nothing of it is there afterwards", applied), func(t *testing.T, r *rig) {
 			a := r.join(ada)

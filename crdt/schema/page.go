@@ -38,7 +38,7 @@ type Page struct {
 	registers int      // that what is shown takes: see Registers
 	ops       int      // operations since the page began: see Ops
 	stamp     uint64   // of what is applied now: see Stamp
-	begun     uint64   // stamp of the squash
+	begun     uint64   // stamp from which on the page knows what went
 	stamps    []uint64 // by file: of its last write
 
 	plan plan // scratch of Check, used by the Apply that follows it

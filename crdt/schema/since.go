@@ -3,6 +3,10 @@ package schema
 // Stamp gives a number to what is applied from now on, such as its seq in the log. Numbers must not descend.
 func (p *Page) Stamp(n uint64) { p.stamp = n }
 
+// Begin says that the page takes another one's place at a stamp, later than its squash was applied: what came and went on the other meanwhile is not
+// known here.
+func (p *Page) Begin(n uint64) { p.begun = n }
+
 // Delta is how what a page shows differs from what it showed at some stamp, or more: an element that was changed and changed back is in it too.
 type Delta struct {
 	Elements []Element         // shown now, whole, in drawing order
