@@ -78,7 +78,7 @@ func BenchmarkFanOut(b *testing.B) {
 			}
 			b.ReportAllocs()
 			b.ResetTimer()
-			const block = 1000 // nobody falls off the tail: there is no log to read back from
+			const block = 200 // nobody falls off the tail: there is no log to read back from
 			for i, c := range chunks {
 				if i%block == 0 {
 					got.Wait()
