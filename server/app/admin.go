@@ -81,6 +81,7 @@ func (p *parts) erase(ctx context.Context, id board.ID) error {
 	if err := p.store.Erase(ctx, id); err != nil {
 		return err
 	}
+	p.checkpoints.Forget(id)
 	if rec.EventID != "" {
 		if err := p.companion.Redact(ctx, meta.Room, rec.EventID); err != nil {
 			p.log.Warn("the erased board's last event could not be redacted", "board", id, "room", meta.Room, "err", err)

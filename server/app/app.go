@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -49,11 +50,20 @@ func Run(ctx context.Context, cfg *config.Config, o Options) (err error) {
 			return fmt.Errorf("listen: %w", err)
 		}
 	}
-	for {
+	if ready := o.Ready; ready != nil {
+		var once sync.Once // not at every new login
+		o.Ready = func(s *server.Server) (err error) { once.Do(func() { err = ready(s) }); return err }
+	}
+	for last := (time.Time{}); ; last = time.Now() {
 		err := run(ctx, cfg, o, l)
 		gone, ok := errors.AsType[*signedOut](err)
 		if !ok || ctx.Err() != nil {
 			return err
+		}
+		select {
+		case <-time.After(time.Until(last.Add(signInEvery))):
+		case <-ctx.Done():
+			return nil
 		}
 		if err := matrix.Renew(ctx, companionConfig(cfg, o.Log), gone.login); err != nil {
 			return fmt.Errorf("begin anew with another login: %w", err)
@@ -61,7 +71,6 @@ func Run(ctx context.Context, cfg *config.Config, o Options) (err error) {
 		if l, err = net.Listen("tcp", l.Addr().String()); err != nil {
 			return fmt.Errorf("listen again: %w", err)
 		}
-		o.Ready = nil // told once
 	}
 }
 

@@ -25,12 +25,15 @@ func isRevoked(err error) bool {
 	return ok && e.Kind == checkpoint.Revoked
 }
 
-const signInEvery = time.Minute // a homeserver that keeps ending the login must not be flooded with devices
+const (
+	signInFirst = 2 * time.Second // doubling to
+	signInEvery = time.Minute     // also between logins that work: a homeserver that keeps ending them must not be flooded with devices
+)
 
 // signInAnew answers *signedOut once there is a login, or nil when ctx ends.
 func (p *parts) signInAnew(ctx context.Context, cause error) error {
 	p.log.Error("the companion is signed out; signing in again with the password file", "err", cause)
-	for {
+	for wait := signInFirst; ; wait = min(2*wait, signInEvery) {
 		login, err := matrix.SignIn(ctx, companionConfig(p.cfg, p.log))
 		if err == nil {
 			p.log.Warn("the companion has a new device")
@@ -44,7 +47,7 @@ func (p *parts) signInAnew(ctx context.Context, cause error) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(signInEvery):
+		case <-time.After(wait):
 		}
 	}
 }

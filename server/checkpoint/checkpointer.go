@@ -133,6 +133,17 @@ func (c *Checkpointer) Recheck(room string) {
 	c.poke()
 }
 
+// Forget drops what is known of a board that was erased; one that comes under its id later is another. It never blocks.
+func (c *Checkpointer) Forget(id board.ID) {
+	c.mu.Lock()
+	c.anew[id] = true
+	delete(c.pending, id)
+	delete(c.rewrites, id)
+	c.mu.Unlock()
+	c.shelf.forget(id)
+	c.poke()
+}
+
 // Reachable says that the homeserver answers again: boards that it kept waiting are tried now. It never blocks.
 func (c *Checkpointer) Reachable() {
 	c.mu.Lock()

@@ -169,14 +169,17 @@ func (l *loop) finish(r result) {
 	if r.bases != nil && (r.job.kind == jobWrite || s.bases == nil) {
 		s.bases = r.bases
 	}
-	if r.job.kind != jobLoad {
+	if r.job.kind >= s.failed && r.job.kind != jobLoad {
 		s.problem, s.since = r.problem, r.since
 	}
 	s.snapshot, s.stuck = max(s.snapshot, r.snapshot), max(s.stuck, r.stuck)
 	if r.err == nil {
-		s.failures, s.retryAt, s.refused, s.away = 0, time.Time{}, false, false
+		if r.job.kind >= s.failed { // a merge for joiners says nothing of a room that does not answer
+			s.failed, s.failures, s.retryAt, s.refused, s.away = jobNone, 0, time.Time{}, false, false
+		}
 		l.succeeded(s, r, now)
 	} else {
+		s.failed = max(s.failed, r.job.kind)
 		refused, least := verdict(r.err)
 		s.refused, s.away = refused, unreachable(r.err)
 		s.wait(now, least)
@@ -241,7 +244,9 @@ func (l *loop) settle() {
 	kept := l.flushes[:0]
 	for _, f := range l.flushes {
 		for id := range f.left {
-			if s := l.states[id]; s.running == jobNone && s.loaded && !s.dirty() && !s.rewrite {
+			if s := l.states[id]; s == nil {
+				delete(f.left, id)
+			} else if s.running == jobNone && s.loaded && !s.dirty() && !s.rewrite {
 				s.flush = false
 				delete(f.left, id)
 			}

@@ -275,9 +275,12 @@ func TestFailures(t *testing.T) {
 	run("CP4 when the homeserver is back what waited is saved at once", func(t *testing.T, w *world) {
 		w.failing(failOn("write", checkpoint.Unreachable, 0))
 		start := time.Now()
-		for range 60 { // ten minutes of drawing
-			w.draw(1, 5)
+		for range 60 { // ten minutes of drawing, so much that documents are merged for joiners meanwhile
+			w.draw(40, 1)
 			sleep(10 * time.Second)
+		}
+		if w.room.tries > 15 || w.memory.snapshots < 2 {
+			t.Fatalf("got %d attempts, %d merges", w.room.tries, w.memory.snapshots)
 		}
 		if said := w.said(); said.Seq != 0 || said.Problem != "unreachable" || said.Since.Sub(start) > 31*time.Second {
 			t.Fatalf("got %+v, want since about the start", said)

@@ -62,6 +62,7 @@ type state struct {
 	void     bool      // what runs is about a log that is gone
 	triedAt  time.Time // start of the last write
 	failures int
+	failed   jobKind // what has failed and not worked since
 	retryAt  time.Time
 	refused  bool // Forbidden or Revoked: what the room says may end the wait
 	away     bool // the homeserver did not answer: its return ends the wait

@@ -123,7 +123,7 @@ func (c *Companion) syncLoop(ctx context.Context) error {
 			continue
 		}
 		if isKind(err, checkpoint.Revoked) {
-			c.log.Error("the companion's access token is gone: nobody can open boards until somebody logs it in again", "err", err)
+			c.log.Error("the companion's access token is gone", "err", err)
 			return err
 		}
 		poll = 0 // after an outage the next answer is wanted at once

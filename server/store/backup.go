@@ -39,6 +39,20 @@ func Backup(ctx context.Context, from, to string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
+// settle leaves nothing of a database outside its one file.
+func settle(ctx context.Context, path string) error {
+	db, err := sql.Open("sqlite3", dsn(path, url.Values{"_busy_timeout": {"5000"}}))
+	if err != nil {
+		return fmt.Errorf("settle the copy: %w", err)
+	}
+	defer db.Close()
+	var mode string
+	if err := db.QueryRowContext(ctx, `PRAGMA journal_mode=DELETE`).Scan(&mode); err != nil || mode != "delete" {
+		return errors.Join(fmt.Errorf("settle the copy: it stays in mode %q", mode), err)
+	}
+	return nil
+}
+
 // Verified is what Verify found in order.
 type Verified struct {
 	Boards  int
@@ -52,7 +66,7 @@ func Verify(ctx context.Context, path, keyFile string, log *slog.Logger) (v Veri
 	if err != nil {
 		return v, err
 	}
-	defer func() { err = errors.Join(err, s.Close()) }()
+	defer func() { err = errors.Join(err, s.Close(), settle(ctx, path)) }()
 	var answer string
 	if err := s.read.QueryRowContext(ctx, `PRAGMA integrity_check`).Scan(&answer); err != nil || answer != "ok" {
 		return v, errors.Join(fmt.Errorf("the file is damaged: %.200s", answer), err)

@@ -51,7 +51,7 @@ describe("words", () => {
     expect(savedText({ saved: { seq: 0, at: 0, problem: "", since: 0 } }, 5, t)).toBe("Not saved to the room yet");
   });
   test("WG42 every closed state says why; unknown codes keep the server's words", () => {
-    for (const code of ["removed", "not_joined", "server_denied", "no_widget", "board_elsewhere", "openid_blocked", "bad_frame", "board_damaged"]) {
+    for (const code of ["removed", "not_joined", "server_denied", "no_widget", "board_elsewhere", "openid_blocked", "bad_frame", "board_damaged", "board_erased"]) {
       expect(closedText({ kind: "closed", code, message: "" }, t)).not.toContain("closed.");
     }
     // Not "closed for you": it is closed for everybody, and the operator has to hear of it.

@@ -113,6 +113,7 @@ export function closedText(state: Extract<LinkState, { kind: "closed" }>, t: Tra
     case "openid_blocked":
     case "bad_frame":
     case "board_damaged":
+    case "board_erased":
       return t(`closed.${state.code}`);
     default:
       return t("closed.other", { message: state.message || state.code });

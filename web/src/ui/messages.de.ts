@@ -95,6 +95,7 @@ export const de: Catalogue = {
   "closed.openid_blocked": "Die Tafel kann nicht wissen, wer du bist, weil die Bestätigung deiner Identität abgelehnt wurde.",
   "closed.bad_frame": "Diese Seite und der Server verstehen sich nicht. Lade die Seite neu; hilft das nicht, wurde der Server inzwischen aktualisiert.",
   "closed.damaged.title": "Diese Tafel ist beschädigt",
+  "closed.board_erased": "Die Tafel wurde von denen gelöscht, die Lectern für euch betreiben. Wird die Seite neu geladen, öffnet sich eine leere.",
   "closed.board_damaged": "Ihre gespeicherte Kopie lässt sich nicht lesen. Die Tafel bleibt für alle geschlossen, damit keine leere Tafel überschreibt, was vielleicht noch zu retten ist. Bitte sag der Person Bescheid, die Lectern bei euch betreibt: Im Protokoll des Servers steht, was mit der Kopie nicht stimmt.",
   "closed.other": "Der Server hat die Verbindung beendet: {message}",
   "host.missing.title": "Das ist eine Tafel von Lectern",
