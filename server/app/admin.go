@@ -92,7 +92,10 @@ func (p *parts) erase(ctx context.Context, id board.ID) error {
 }
 
 // Retention: what is emptied at a time, so that nobody waits for it.
-const expireStep = 200
+const (
+	expireStep  = 200
+	expireEvery = 24 * time.Hour
+)
 
 // sweep deletes what has expired.
 func (p *parts) sweep(ctx context.Context, now time.Time) error {
@@ -100,9 +103,10 @@ func (p *parts) sweep(ctx context.Context, now time.Time) error {
 		return err
 	}
 	days := p.cfg.Storage.ArchiveDays
-	if days < 0 {
+	if days < 0 || now.Sub(p.expired) < expireEvery {
 		return nil
 	}
+	p.expired = now
 	for total := 0; ; {
 		n, err := p.store.ExpireArchives(ctx, now.AddDate(0, 0, -days), expireStep)
 		if err != nil {

@@ -152,6 +152,7 @@ type parts struct {
 	faults      chan struct{} // storing has begun to fail, or works again
 	rooms       chan string   // rooms whose members changed, for the slower part of the reaction
 	silent      silence       // owned by housekeeping
+	expired     time.Time     // when archives were last looked through; owned by housekeeping
 }
 
 func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err error) {

@@ -50,6 +50,9 @@ func settle(ctx context.Context, path string) error {
 	if err := db.QueryRowContext(ctx, `PRAGMA journal_mode=DELETE`).Scan(&mode); err != nil || mode != "delete" {
 		return errors.Join(fmt.Errorf("settle the copy: it stays in mode %q", mode), err)
 	}
+	if err := os.Remove(path + ".lock"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("settle the copy: %w", err)
+	}
 	return nil
 }
 

@@ -52,8 +52,8 @@ const KindGone board.EntryKind = 0
 // ExpireArchives empties at most limit entries of epochs that ended before a time, and answers how many. The present epoch of a document is never touched:
 // an epoch has ended where a later one of the same document has begun. What came late for an ended epoch goes with it.
 func (s *Store) ExpireArchives(ctx context.Context, before time.Time, limit int) (int, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT e.board, e.seq FROM entries e WHERE e.kind <> ? AND EXISTS (
-		SELECT 1 FROM entries n WHERE n.board = e.board AND n.doc = e.doc AND n.epoch > e.epoch AND n.kind = ? AND n.ts < ?) ORDER BY e.board, e.seq LIMIT ?`,
+	rows, err := s.read.QueryContext(ctx, `SELECT e.board, e.seq FROM docs d JOIN entries e ON e.board = d.board AND e.doc = d.doc AND e.epoch < d.epoch
+		WHERE d.epoch > 0 AND e.kind <> ? AND EXISTS (SELECT 1 FROM entries n WHERE n.board = e.board AND n.doc = e.doc AND n.epoch > e.epoch AND n.kind = ? AND n.ts < ?) LIMIT ?`,
 		KindGone, board.KindEpoch, before.UnixMilli(), limit)
 	if err != nil {
 		return 0, fmt.Errorf("list ended epochs: %w", err)
@@ -99,7 +99,7 @@ func (s *Store) empty(ctx context.Context, id board.ID, seq uint64) error {
 	e.Kind, e.Bytes = KindGone, nil
 	sealed := sealAll(k, id, []board.Entry{e})
 	return s.write.do(ctx, func(t *tx) error {
-		_, err := t.exec(`UPDATE entries SET kind = ?, bytes = ? WHERE board = ? AND seq = ?`, e.Kind, sealed[0], id, int64(seq))
+		_, err := t.exec(`UPDATE entries SET kind = ?, bytes = ? WHERE board = ? AND seq = ?`, e.Kind, sealed[0].bytes, id, int64(seq))
 		return err
 	})
 }
