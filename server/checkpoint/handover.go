@@ -39,8 +39,8 @@ type handover struct {
 
 // boardLock is held while it is decided whose a board is, and while it is written.
 type boardLock struct {
-	sync.Mutex
-	users int // guarded by handover.mu
+	held  chan struct{} // capacity 1; a channel and no mutex, because it is held across requests, and waiting for it must not stop virtual time
+	users int           // guarded by handover.mu
 }
 
 func (h *handover) init() {
@@ -53,14 +53,14 @@ func (c *Checkpointer) lock(id board.ID) (unlock func()) {
 	h.mu.Lock()
 	l := h.locks[id]
 	if l == nil {
-		l = &boardLock{}
+		l = &boardLock{held: make(chan struct{}, 1)}
 		h.locks[id] = l
 	}
 	l.users++
 	h.mu.Unlock()
-	l.Lock()
+	l.held <- struct{}{}
 	return func() {
-		l.Unlock()
+		<-l.held
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if l.users--; l.users == 0 {

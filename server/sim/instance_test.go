@@ -3,8 +3,10 @@ package sim
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -34,6 +36,7 @@ type instance struct {
 	hub    *board.Hub
 	cp     *checkpoint.Checkpointer
 	dead   bool
+	ctx    context.Context // lifetime of the instance
 	cancel context.CancelFunc
 	ended  sync.WaitGroup
 }
@@ -50,17 +53,23 @@ func (in *instance) start() {
 	in.cp = checkpoint.New(checkpoint.Config{
 		Home: in.view.user, Room: in.view, Store: in.disk, Log: in.disk, Merger: engine{},
 		Saved: func(id board.ID, v board.Saved) { in.hub.Saved(id, v) },
+		Homes: in.disk, Boards: func() checkpoint.Boards { return in.hub }, Accepting: true,
 	})
 	in.hub = board.NewHub(board.Config{
 		Log: in.disk, Checkpoints: in.cp, Encode: encode, Idle: time.Minute, Verify: verify, Server: board.Person(in.view.user),
 		Authority: func(string, board.Person) (board.Role, string) { return board.RoleModerator, "" },
 	})
-	ctx, cancel := context.WithCancel(context.Background())
-	in.cancel = cancel
-	in.ended.Go(func() { _ = in.cp.Run(ctx) })
+	in.ctx, in.cancel = context.WithCancel(context.Background())
+	in.ended.Go(func() { _ = in.cp.Run(in.ctx) })
 	in.view.fabric.mu.Lock()
-	in.view.told = func(typ, key string) { in.cp.Overwritten(testRoom, typ, key) }
+	in.view.told = func(typ, key string) { in.cp.Written(testRoom, typ, key) }
+	missed := slices.Collect(maps.Values(in.view.events)) // a first /sync shows the whole state
 	in.view.fabric.mu.Unlock()
+	for _, e := range missed {
+		if e.sender != in.view.user {
+			in.cp.Written(testRoom, e.typ, e.key)
+		}
+	}
 }
 
 // stop ends the instance: in good order, or killed, after which nothing of it reaches its disk or the room any more.
@@ -86,6 +95,13 @@ func (in *instance) stop(killed bool) {
 	if err := in.disk.Close(); err != nil {
 		in.t.Fatalf("close store: %v", err)
 	}
+}
+
+// fail makes one call of the disk in n fail; 0: none.
+func (in *instance) fail(n int) {
+	in.disk.mu.Lock()
+	in.disk.faults = n
+	in.disk.mu.Unlock()
 }
 
 // disk is a store that fails on demand, before or after the fact, and that a kill cuts off.
@@ -157,6 +173,10 @@ func (d *disk) PutSnapshot(ctx context.Context, id board.ID, s checkpoint.Snapsh
 
 func (d *disk) PutCheckpoint(ctx context.Context, id board.ID, r checkpoint.Record) error {
 	return d.do(func() error { return d.Store.PutCheckpoint(ctx, id, r) })
+}
+
+func (d *disk) PutHome(ctx context.Context, id board.ID, room, kind string, h checkpoint.Home) error {
+	return d.do(func() error { return d.Store.PutHome(ctx, id, room, kind, h) })
 }
 
 func (d *disk) Read(ctx context.Context, id board.ID, after uint64, limit, maxBytes int) (out []board.Entry, err error) {
