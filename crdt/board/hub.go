@@ -26,6 +26,8 @@ type Config struct {
 	Verify Verify
 	// Server is the person in whose name the server makes squashes and pages: the companion.
 	Server Person
+	// NoCarry leaves late changes without effect. Only for the test that proves that the simulation notices (SPEC SM5).
+	NoCarry bool
 	// Idle is how long a board without sessions stays open; 0 means 5 minutes.
 	Idle time.Duration
 }

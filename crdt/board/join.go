@@ -192,7 +192,9 @@ const resumeGap = 4096
 // start decides where a session's cursor stands: behind what the client has, or behind the oldest of the snapshots it will fetch.
 func (b *Board) start(m *joinMsg, last uint64) (cursor uint64, resume bool) {
 	oldest := last
-	for _, d := range m.docs {
+	for i := range m.docs {
+		d := &m.docs[i]
+		d.Seq = min(d.Seq, last) // the disk may be ahead of what was published
 		oldest = min(oldest, d.Seq)
 	}
 	if m.Log == b.logID && m.Have <= last && (m.Have >= oldest || last-m.Have <= resumeGap) {

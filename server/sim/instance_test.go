@@ -31,6 +31,7 @@ type instance struct {
 	rnd  *rand.Rand
 	dir  string
 	view *view
+	mute bool // late changes have no effect
 
 	disk   *disk
 	hub    *board.Hub
@@ -56,7 +57,7 @@ func (in *instance) start() {
 		Homes: in.disk, Boards: func() checkpoint.Boards { return in.hub }, Accepting: true,
 	})
 	in.hub = board.NewHub(board.Config{
-		Log: in.disk, Checkpoints: in.cp, Encode: encode, Idle: time.Minute, Verify: verify, Server: board.Person(in.view.user),
+		Log: in.disk, Checkpoints: in.cp, Encode: encode, Idle: time.Minute, NoCarry: in.mute, Verify: verify, Server: board.Person(in.view.user),
 		Authority: func(string, board.Person) (board.Role, string) { return board.RoleModerator, "" },
 	})
 	in.ctx, in.cancel = context.WithCancel(context.Background())
@@ -203,7 +204,7 @@ func (engine) Merge(_ context.Context, base []byte, changes [][]byte) (res worke
 	if err := d.Apply(changes); err != nil {
 		return res, err
 	}
-	res.Document, res.Heads = d.Save(), d.Heads()
+	res.Document, res.Heads, res.Scene = d.Save(), d.Heads(), []byte("[]") // nobody here looks at scenes
 	return res, nil
 }
 

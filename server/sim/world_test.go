@@ -31,13 +31,59 @@ func TestWorlds(t *testing.T) {
 			t.Fatalf("LECTERN_SIM_SEEDS=%q is not FROM-TO", s)
 		}
 	}
-	for seed := from; seed < to; seed++ {
-		t.Run(fmt.Sprintf("SM1 seed %d", seed), func(t *testing.T) {
-			t.Parallel()
-			dir := t.TempDir()
-			synctest.Test(t, func(t *testing.T) { live(t, dir, seed) })
+	var sum tally
+	t.Run("worlds", func(t *testing.T) {
+		for seed := from; seed < to; seed++ {
+			t.Run(fmt.Sprintf("SM1 seed %d", seed), func(t *testing.T) {
+				t.Parallel()
+				dir := t.TempDir()
+				synctest.Test(t, func(t *testing.T) { live(t, dir, seed, false, &sum) })
+			})
+		}
+	})
+	t.Log(sum.String())
+}
+
+// TestWithoutCarries takes out the carries of late changes: worlds that pass with them must fail.
+func TestWithoutCarries(t *testing.T) {
+	var failed int
+	for seed := range uint64(12) {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			p := &probe{TB: t}
+			func() {
+				defer func() { _ = recover() }() // how a probe's FailNow ends
+				live(p, dir, seed, true, &tally{})
+			}()
+			if p.failed {
+				failed++
+			}
 		})
 	}
+	if failed == 0 {
+		t.Fatal("SM5 12 worlds without carries passed: the simulation does not notice")
+	}
+	t.Logf("%d of 12 worlds without carries fail", failed)
+}
+
+// probe notes failures instead of failing.
+type probe struct {
+	testing.TB
+	failed bool
+}
+
+func (p *probe) Errorf(string, ...any) { p.failed = true }
+func (p *probe) Logf(string, ...any)   {}
+func (p *probe) Fatalf(string, ...any) { p.FailNow() }
+func (p *probe) Fatal(...any)          { p.FailNow() }
+func (p *probe) FailNow()              { p.failed = true; panic(p) }
+
+// tally says how much happened, so that worlds in which nothing does are noticed.
+type tally struct{ worlds, wishes, acked, changes, late, carries, epochs, takeovers, resets atomic.Int64 }
+
+func (n *tally) String() string {
+	return fmt.Sprintf("%d worlds: %d gestures, %d changes acknowledged; in the logs %d changes, %d late, %d carries, %d epochs; %d take-overs, %d resets",
+		n.worlds.Load(), n.wishes.Load(), n.acked.Load(), n.changes.Load(), n.late.Load(), n.carries.Load(), n.epochs.Load(), n.takeovers.Load(), n.resets.Load())
 }
 
 // world is everything that exists for one seed. Owned by the test's goroutine.
@@ -52,11 +98,11 @@ type world struct {
 	takeovers atomic.Int64
 }
 
-func live(t *testing.T, dir string, seed uint64) {
+func live(t testing.TB, dir string, seed uint64, mute bool, sum *tally) {
 	rnd := rand.New(rand.NewPCG(seed, 7))
 	w := &world{t: t, rnd: rnd, fabric: newFabric(rand.New(rand.NewPCG(seed, 8)))}
 	for i := range 1 + min(1, seed%3) { // two worlds of three have two homes
-		in := &instance{t: t, rnd: rand.New(rand.NewPCG(seed, 9+i)), dir: filepath.Join(dir, fmt.Sprint(i)), view: w.fabric.views[i]}
+		in := &instance{t: t, rnd: rand.New(rand.NewPCG(seed, 9+i)), dir: filepath.Join(dir, fmt.Sprint(i)), view: w.fabric.views[i], mute: mute}
 		w.instances = append(w.instances, in)
 		in.start()
 		defer func() {
@@ -72,7 +118,7 @@ func live(t *testing.T, dir string, seed uint64) {
 		w.step()
 	}
 	home := w.settle()
-	w.check(home)
+	w.check(home, sum)
 	for _, in := range w.instances {
 		in.stop(false)
 	}
@@ -82,7 +128,7 @@ func live(t *testing.T, dir string, seed uint64) {
 func (w *world) step() {
 	c := w.clients[w.rnd.IntN(len(w.clients))]
 	in := w.instances[w.rnd.IntN(len(w.instances))]
-	switch k := w.rnd.IntN(44); {
+	switch k := w.rnd.IntN(48); {
 	case k < 20:
 		for range 1 + w.rnd.IntN(5) {
 			c.gesture()
@@ -117,6 +163,8 @@ func (w *world) step() {
 		w.fabric.split(w.rnd.IntN(2) == 0)
 	case k == 37 && len(w.instances) > 1:
 		w.takeOver(in)
+	case k < 40: // long enough to be saved to the room
+		time.Sleep(time.Duration(w.rnd.IntN(60)) * time.Second)
 	default:
 		time.Sleep(time.Duration(w.rnd.IntN(3000)) * time.Millisecond)
 	}
@@ -201,12 +249,17 @@ func (w *world) settle() *instance {
 	for _, c := range w.clients {
 		w.t.Errorf("SM1 %s: %d unacknowledged, moving %v, page %v, connected %v", c.name, len(c.outbox), c.tab.moving, c.tab.page != nil, c.tab.s != nil)
 	}
+	for _, c := range w.clients {
+		for _, o := range c.outbox {
+			w.t.Logf("%s: %x of %x in epoch %d; the tab is in %d as %x", c.name, o.hash[:4], o.actor[:4], o.epoch, c.tab.epoch, c.tab.actor[:4])
+		}
+	}
 	w.t.FailNow()
 	return nil
 }
 
 // check is what must hold in every world.
-func (w *world) check(home *instance) {
+func (w *world) check(home *instance, sum *tally) {
 	log := map[board.Hash]board.Entry{}
 	var inOrder []board.Entry
 	var after uint64
@@ -218,8 +271,27 @@ func (w *world) check(home *instance) {
 		}
 		inOrder = append(inOrder, entries...)
 		for _, e := range entries {
+			switch e.Kind {
+			case board.KindChange:
+				sum.changes.Add(1)
+			case board.KindLate:
+				sum.late.Add(1)
+			case board.KindCarry:
+				sum.carries.Add(1)
+			case board.KindEpoch:
+				sum.epochs.Add(1)
+			}
 			log[e.Hash] = e
 			after = e.Seq
+		}
+	}
+	sum.worlds.Add(1)
+	sum.takeovers.Add(w.takeovers.Load())
+	for _, c := range w.clients {
+		sum.wishes.Add(int64(c.wishes))
+		sum.acked.Add(int64(len(c.acked)))
+		for _, n := range c.resets {
+			sum.resets.Add(int64(n))
 		}
 	}
 	scene := w.scene(home)
