@@ -79,6 +79,8 @@ func homeError(err error) error {
 	switch own, coded := errors.AsType[*board.Error](err); {
 	case errors.Is(err, checkpoint.ErrOurs):
 		return refuse(http.StatusConflict, "ours", "This Lectern keeps the board already. Reload the widget.")
+	case errors.Is(err, checkpoint.ErrOwed):
+		return refuse(http.StatusConflict, "owed", "This Lectern still holds work that the board's present home has not taken in. Taking the board back now would lose it. Please try again when that Lectern has been running for a minute.")
 	case errors.Is(err, checkpoint.ErrNone):
 		return refuse(http.StatusNotFound, "unknown_board", "The room has no copy of this board.")
 	case errors.Is(err, board.ErrDamaged), errors.Is(err, board.ErrElsewhere):

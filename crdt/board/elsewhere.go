@@ -9,9 +9,21 @@ func (h *Hub) Open(ctx context.Context, id ID, room, kind string) error {
 }
 
 // Leave ends a board's sessions because another Lectern is its home now, and returns when nothing more can be committed to its log here. Whoever
-// comes later is told by Checkpoints.Restore. Nothing happens when the board is not open.
+// comes later is told by Checkpoints.Restore. Nothing happens when the board is not open; one that is opening may have read the log before it was another
+// home's, so it is waited for.
 func (h *Hub) Leave(ctx context.Context, id ID, why *Error) error {
-	b := h.find(id)
+	h.mu.Lock()
+	s := h.slots[id]
+	h.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	select {
+	case <-s.ready:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	b := s.b
 	if b == nil {
 		return nil
 	}

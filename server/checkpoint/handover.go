@@ -195,6 +195,9 @@ func (c *Checkpointer) settle(ctx context.Context, room, kind string, id board.I
 		return h, false, err
 	}
 	if !h.ours() {
+		if err := c.vacate(ctx, id, h); err != nil { // the last time it may have failed, or the note of it may have been thought lost
+			return h, false, err
+		}
 		h, err = c.watch(ctx, room, kind, id, h, &m, st)
 		return h, false, err
 	}
@@ -240,12 +243,18 @@ func (c *Checkpointer) yield(ctx context.Context, room, kind string, id board.ID
 		return h, fmt.Errorf("remember whose the board is: %w", err)
 	}
 	c.log.Warn("another Lectern has taken a board over", "board", id, "room", room, "home", m.Home, "term", m.Term)
-	if c.config.Boards != nil {
-		if err := c.config.Boards().Leave(ctx, id, elsewhere(m.Home, st.At)); err != nil {
-			return next, fmt.Errorf("close the board: %w", err)
-		}
+	return next, c.vacate(ctx, id, next)
+}
+
+// vacate closes a board that is another home's. Of one that is closed nothing happens.
+func (c *Checkpointer) vacate(ctx context.Context, id board.ID, h Home) error {
+	if c.config.Boards == nil {
+		return nil
 	}
-	return next, nil
+	if err := c.config.Boards().Leave(ctx, id, elsewhere(h.Home, h.Since)); err != nil {
+		return fmt.Errorf("close the board: %w", err)
+	}
+	return nil
 }
 
 // owed is from where on our log holds what the new home does not have. Where it was not taken from us, what both took it over from is common ground;

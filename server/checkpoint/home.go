@@ -170,6 +170,9 @@ func (c *Checkpointer) putHome(ctx context.Context, id board.ID, room, kind stri
 var (
 	ErrOurs = errors.New("checkpoint: this Lectern is the board's home already")
 	ErrNone = errors.New("checkpoint: the room has no such board")
+	// ErrOwed: our old log holds work that the present home has not taken in. It is for the epoch that was taken from us, which only that home and our old
+	// log know; taking the board back would replace that log.
+	ErrOwed = errors.New("checkpoint: the board's home has not taken in yet what is left here")
 )
 
 // TakeOver makes this Lectern the board's home, because a moderator said so: the board is restored from the room with every check of a restore,
@@ -203,6 +206,8 @@ func (c *Checkpointer) claimRoom(ctx context.Context, room, kind string, id boar
 	switch {
 	case err == nil && h.ours():
 		return ErrOurs
+	case h.Owed != nil:
+		return ErrOwed
 	case err == nil:
 		h.Logs = append(h.Logs, meta.Log)
 	case !isUnknown(err):
