@@ -31,7 +31,7 @@ import (
 var version = "dev"
 
 const usage = `usage: lectern serve [-config FILE]
-       lectern dev [-data DIR] [-ready-file FILE] [-port N] [-classroom-port N] [-homeserver-port N] [-plain] [-federation] [-second-homeserver]
+       lectern dev [-data DIR] [-ready-file FILE] [-port N] [-classroom-port N] [-homeserver-port N] [-plain] [-federation] [-second-homeserver] [-instance NAME]
        lectern restore [-config FILE] [-room ID [-board ID -out FILE.excalidraw]]
        lectern backup [-config FILE] -out DIR [-keys]
        lectern erase [-config FILE] -board ID
@@ -157,6 +157,7 @@ func dev(ctx context.Context, args []string, out, errOut io.Writer) error {
 	fs.BoolVar(&o.Plain, "plain", false, "first start: an unencrypted room")
 	fs.BoolVar(&o.Federation, "federation", false, "first start: a homeserver that federates on loopback")
 	fs.BoolVar(&o.SecondHomeserver, "second-homeserver", false, "first start: another homeserver beside it, with a student who visits the demo room over federation")
+	fs.StringVar(&o.Instance, "instance", "", "be another Lectern in the same room, with its own account and data: the two can take boards over from each other")
 	fs.BoolVar(&o.NoKeysAtRest, "no-keys-at-rest", false, "store boards in clear (for the test that looks for readable text)")
 	fs.BoolVar(&o.NoDataChannel, "no-data-channel", false, "WebSocket only")
 	fs.StringVar(&o.Metrics, "metrics", "", "address that serves /metrics, 127.0.0.1:9090 (empty: none)")

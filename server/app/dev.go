@@ -28,6 +28,7 @@ type DevOptions struct {
 	Port, ClassroomPort, HomeserverPort int
 	Plain, Federation, SecondHomeserver bool
 	NoKeysAtRest, NoDataChannel         bool
+	Instance                            string        // another Lectern: its own account and data, beside the first one's
 	RateLimits                          bool          // the homeserver's default limits
 	Outage                              time.Duration // matrix.outage, which may be shorter here than an operator may set it; 0: the default
 	Metrics                             string        // address of /metrics, "" for none
@@ -63,7 +64,7 @@ func Dev(ctx context.Context, o DevOptions) error {
 
 	stack, err := devstack.Up(ctx, devstack.UpOptions{
 		Dir: filepath.Join(o.Dir, "stack"), LecternURL: lecternURL, HTTPPort: o.HomeserverPort,
-		Plain: o.Plain, Federation: o.Federation, Second: o.SecondHomeserver, RateLimits: o.RateLimits, Progress: o.Out,
+		Plain: o.Plain, Federation: o.Federation, Second: o.SecondHomeserver, Instance: o.Instance, RateLimits: o.RateLimits, Progress: o.Out,
 	})
 	if err != nil {
 		return err
@@ -146,6 +147,9 @@ func signInAndOut(ctx context.Context, c *devstack.Client, s *devstack.Stack, le
 
 func devConfig(o DevOptions, s *devstack.Stack, lectern, classroom string) (*config.Config, error) {
 	data := filepath.Join(o.Dir, "lectern")
+	if o.Instance != "" {
+		data += "-" + o.Instance
+	}
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
@@ -155,7 +159,7 @@ func devConfig(o DevOptions, s *devstack.Stack, lectern, classroom string) (*con
 	}
 	cfg := &config.Config{
 		PublicURL: lectern, Data: data, ClientOrigins: []string{classroom},
-		Matrix:  config.Matrix{Homeserver: s.Homeserver.URL(), UserID: s.Companion.UserID, PasswordFile: pw},
+		Matrix:  config.Matrix{Homeserver: s.Homeserver.URL(), UserID: s.Companion.UserID, PasswordFile: pw, AcceptCompanions: s.Others},
 		OpenID:  config.OpenID{AllowCIDRs: []string{"127.0.0.0/8", "::1/128"}, InsecureTLS: true},
 		RTC:     config.RTC{Listen: "127.0.0.1:0", Loopback: true},
 		Storage: config.Storage{KeysAtRest: new(!o.NoKeysAtRest)},

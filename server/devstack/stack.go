@@ -21,6 +21,7 @@ type UpOptions struct {
 	HTTPSPort     int       // of federation; 0 as above
 	Federation    bool      // fixed at the first start: it is part of the server name
 	Second        bool      // from the first start on: another homeserver that federates with the first, with a student on it. Implies Federation
+	Instance      string    // another Lectern's account in the same room, which gets "-" and this at the end of its name; "": the first one's
 	RateLimits    bool      // Dendrite's default limits
 	Plain         bool      // at first start: an unencrypted demo room
 	Progress      io.Writer // lines for people
@@ -49,6 +50,7 @@ type Stack struct {
 	Second     *Homeserver // nil unless asked for
 	Users      []User      // teacher, student1, student2; with Second also carla, who lives there
 	Companion  Account     // Lectern's own account: invited to the room, it joins when it first syncs
+	Others     []string    // accounts of other instances, which were started here before
 	RoomID     string      // "Demo classroom"
 	Widgets    []Widget
 }
@@ -72,6 +74,8 @@ type stackFile struct {
 	RoomID    string      `json:"room_id"`
 	Widgets   []Widget    `json:"widgets"`
 	Second    *secondFile `json:"second,omitempty"`
+	// Instances are the accounts of further Lecterns, by instance.
+	Instances map[string]Account `json:"instances,omitempty"`
 }
 
 // Up starts the homeserver and sees to it that people, companion account, room and widgets exist. It does not start Lectern.
@@ -106,7 +110,7 @@ func Up(ctx context.Context, o UpOptions) (*Stack, error) {
 	}
 	b.homeserver = homeserver
 	b.file.HTTPPort = homeserver.options.HTTPPort
-	for _, step := range []func(context.Context) error{b.startSecond, b.people, b.companion, b.room, b.widgets, b.guests} {
+	for _, step := range []func(context.Context) error{b.startSecond, b.people, b.companion, b.room, b.instance, b.widgets, b.guests} {
 		err := step(ctx)
 		if err == nil {
 			err = writeJSON(b.path, b.file)
@@ -119,6 +123,7 @@ func Up(ctx context.Context, o UpOptions) (*Stack, error) {
 	s := &Stack{
 		Homeserver: homeserver, Second: b.second, Users: b.file.Users, Companion: b.file.Companion, RoomID: b.file.RoomID, Widgets: b.file.Widgets,
 	}
+	b.name(s)
 	if b.second != nil {
 		s.Users = append(slices.Clone(s.Users), b.file.Second.Users...)
 	}

@@ -34,12 +34,12 @@ export async function run(name, { args = [] } = {}, body) {
     for (const p of people) await p.noteViolations();
     await t.browser.close();
   };
-  /** Stops Lectern and its homeserver, lets `between(dataFolder)` work on the files, starts again on the same folder. */
-  t.restart = async (between = () => {}, stop = {}) => {
+  /** Stops Lectern and its homeserver, lets `between(dataFolder)` work on the files, starts again on the same folder, with `again` as flags. */
+  t.restart = async (between = () => {}, stop = {}, again = args) => {
     const { data } = t.stack;
     await t.stack.stop(stop);
     await between(data);
-    t.stack = await startStack({ data, args });
+    t.stack = await startStack({ data, args: again });
     for (const p of people) p.stack = t.stack;
   };
   let failed = false;
