@@ -193,6 +193,7 @@ func TestChannelHealth(t *testing.T) {
 		a := h.join("ada", client.Options{})
 		a.Change(page(a), 0, mustAuthor(t, a).Stroke(20))
 		eventually(t, "committed", func() bool { _, _, n := a.State(); return n == 0 })
+		eventually(t, "counted, a moment after it is sent", func() bool { return h.srv.Stats().EntriesOut[0] > 0 })
 		if out := h.srv.Stats().EntriesOut; out[0] != 1 || out[1] != 0 { // ada's echo only
 			t.Errorf("entries sent: %v", out)
 		}
