@@ -1,33 +1,33 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/hex"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/educationpub/lectern/server/transport/client"
 	"github.com/educationpub/lectern/server/wire"
 )
 
-// crash kills the server in the middle of editing and looks for what somebody had seen.
+// crash kills the server in the middle of editing, of squashing, of saving and of starting, and looks for what somebody had seen.
 func crash(ctx context.Context, args []string) error {
 	fs := flag.NewFlagSet("crash", flag.ExitOnError)
 	rounds := fs.Int("rounds", 20, "kill -9 so many times, at most 1000")
 	people := fs.Int("people", 10, "who draw, at most 50")
 	hz := fs.Int("hz", 10, "changes per second and person")
-	lane := fs.String("lane", "ws", "ws or dc")
+	lane := fs.String("lane", "both", "ws, dc, or both in turn")
 	dir := fs.String("dir", "", "where the database is made (default: folder for temporary files)")
+	large := fs.Int("recovery", 0, "instead: how long a board of so many changes takes to open after a kill, at most 1000000")
 	_ = fs.Parse(args) // exits
-	if *rounds > 1000 || *people > 50 || *hz < 1 || *people < 1 {
-		return fmt.Errorf("too many rounds or people")
+	if *rounds > 1000 || *people > 50 || *hz < 1 || *people < 1 || *large > 1_000_000 {
+		return fmt.Errorf("too many rounds, people or changes")
 	}
 	work, err := workdir(*dir)
 	if err != nil {
@@ -38,234 +38,237 @@ func crash(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if *large > 0 {
+		return recovery(ctx, filepath.Join(work, "data"), *large)
+	}
 	fmt.Printf("%d rounds, %d people at %d Hz over %s, %s, fsync p50 %.2f ms\n", *rounds, *people, *hz, *lane, kind, q.P50)
-	var acked, seen, missing, unacked int
+	c := &crashing{data: filepath.Join(work, "data"), people: *people, hz: *hz, want: map[int]map[string]bool{}}
+	var sum crashCount
+	hits := map[string]int{}
+	var opened []time.Duration
 	for r := range *rounds {
-		// A page holds 5,000 elements: a new board every five rounds, so that the old ones are read back several times.
-		n, err := crashRound(ctx, work, r, r/5, *people, *hz, *lane)
+		over := *lane
+		if over == "both" {
+			over = []string{"ws", "dc"}[r%2]
+		}
+		n, err := c.round(ctx, filepath.Join(work, fmt.Sprint("notes-", r)), r, over)
 		if err != nil {
 			return fmt.Errorf("round %d: %w", r, err)
 		}
-		acked, seen, missing, unacked = acked+n.acked, seen+n.seen, missing+n.missing, unacked+n.unacked
-		fmt.Printf("round %2d: killed after %4d ms; acknowledged %5d, seen by others %6d (distinct changes %5d), on their way %3d; missing %d\n", r, n.after.Milliseconds(), n.acked, n.seen, n.distinct, n.unacked, n.missing)
+		fmt.Printf("round %3d %s: killed after %4d ms in %-8s; acknowledged %5d, seen by others %6d (distinct %5d), on their way %3d; epoch %2d; open again after %4d ms; missing %d\n",
+			r, over, n.after.Milliseconds(), n.hit, n.acked, n.seen, n.distinct, n.unacked, n.epoch, n.opened.Milliseconds(), n.missing)
+		hits[n.hit]++
+		hits["start"] += n.starts
+		hits["opening"] += n.openings
+		opened = append(opened, n.opened)
+		sum.acked, sum.seen, sum.distinct, sum.unacked, sum.missing = sum.acked+n.acked, sum.seen+n.seen, sum.distinct+n.distinct, sum.unacked+n.unacked, sum.missing+n.missing
 	}
-	fmt.Printf("total: acknowledged %d, seen by others %d, on their way at the kill %d, missing after restart %d\n", acked, seen, unacked, missing)
-	if missing > 0 {
-		return fmt.Errorf("%d changes that somebody had seen are gone", missing)
+	o := quantiles(opened)
+	fmt.Printf("kills: %d while drawing, %d in a squash, %d in a save (merge, snapshot, record), %d in the start, %d while the board opened\n", hits["drawing"], hits["squash"], hits["save"], hits["start"], hits["opening"])
+	fmt.Printf("total: acknowledged %d, seen by others %d (distinct changes %d), on their way at the kill %d, missing after restart %d; who was there and a newcomer held the same document after each round; open again p50 %.0f, max %.0f ms\n",
+		sum.acked, sum.seen, sum.distinct, sum.unacked, sum.missing, o.P50, o.Max)
+	if sum.missing > 0 {
+		return fmt.Errorf("%d changes that somebody had seen are gone", sum.missing)
 	}
 	return nil
 }
 
-type crashCount struct {
-	acked, seen, distinct, missing, unacked int
-	after                                   time.Duration
+// crashing is a run of crash.
+type crashing struct {
+	data       string
+	people, hz int
+	want       map[int]map[string]bool // by board: what was acknowledged or seen in any round
+	ready      time.Duration           // how long the last start took until the board was open
 }
 
-func crashRound(ctx context.Context, work string, round, board, people, hz int, lane string) (n crashCount, err error) {
-	data := filepath.Join(work, "data")
-	p, err := start(ctx, "serve", "-data", data)
+type crashCount struct {
+	acked, seen, distinct, missing, unacked int
+	starts, openings                        int // killed before the server was ready, or before the board was open
+	after, opened                           time.Duration
+	hit                                     string // "drawing", "squash" or "save": what was under way at the kill
+	epoch                                   uint32
+}
+
+// perBoard is how many rounds a board lasts: a page holds 5,000 elements, and every round reads all of it back.
+const perBoard = 5
+
+func (c *crashing) round(ctx context.Context, file string, round int, lane string) (n crashCount, err error) {
+	phase := []string{"drawing", "squash", "save", "start", "squash", "save"}[round%6]
+	board := round / perBoard
+	if phase == "start" {
+		for range 5 {
+			if err := c.killStarting(ctx, board, &n); err != nil {
+				return n, err
+			}
+		}
+	}
+	p, err := start(ctx, "serve", "-full", "-data", c.data)
 	if err != nil {
 		return n, err
 	}
 	killed := sync.OnceValue(p.kill)
 	defer func() { _ = killed() }()
-	file := filepath.Join(work, fmt.Sprintf("seen-%d", round))
-	notes, err := openNotes(file)
+	list, err := openNotes(file)
 	if err != nil {
 		return n, err
 	}
-	join, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	api := client.NewAPI()
-	var clients []*client.Client
-	var authors []*client.Author
-	for i := range people {
-		me := &self{}
-		c, err := client.Join(join, p.URL, loadToken(fmt.Sprintf("p%d", i), board), client.Options{API: api, Entries: func(_ uint64, list []wire.Entry, _ int) {
-			for _, e := range list {
-				notes.note(me.is(e.Actor), client.Hash(e.Bytes))
-			}
-		}})
-		if err != nil {
-			return n, err
-		}
-		defer c.Kill()
-		me.set(c.Welcome().Actor)
-		if lane == "dc" {
-			if _, err := c.OpenChannel(join); err != nil {
-				return n, err
-			}
-			c.Move(wire.LaneChannel)
-		}
-		a, err := client.NewAuthor(c.Welcome().Actor)
-		if err != nil {
-			return n, err
-		}
-		clients, authors = append(clients, c), append(authors, a)
+	there, err := watch(ctx, p, board)
+	if err != nil {
+		return n, err
+	}
+	defer there.c.Kill()
+	writers, err := c.gather(ctx, p, list, board, lane)
+	for _, w := range writers {
+		defer w.pen.c.Kill()
+	}
+	if err != nil {
+		return n, err
 	}
 	drawing, stop := context.WithCancel(ctx)
 	defer stop()
 	var wg sync.WaitGroup
-	for i, c := range clients {
+	var failed atomic.Pointer[error]
+	for _, w := range writers {
 		wg.Go(func() {
 			for drawing.Err() == nil {
-				c.Change(c.Welcome().Docs[0].Doc, 0, authors[i].Stroke(100+rand.IntN(300)))
-				_ = wait(drawing, rand.N(2*time.Second/time.Duration(hz)))
+				if err := w.pen.draw(drawing, 100+rand.IntN(300), func([]byte) {}); err != nil {
+					failed.CompareAndSwap(nil, &err) // counts only if it was before the kill
+					return
+				}
+				_ = wait(drawing, rand.N(2*time.Second/time.Duration(c.hz)))
 			}
 		})
 	}
 	begun := time.Now()
-	if err := wait(ctx, 700*time.Millisecond+rand.N(1300*time.Millisecond)); err != nil {
+	if n.hit, err = c.killIn(ctx, p, phase, board, &failed, killed); err != nil {
 		return n, err
 	}
 	n.after = time.Since(begun)
-	if err := killed(); err != nil {
-		return n, err
-	}
 	stop()
 	wg.Wait()
-	for _, c := range clients {
-		c.Kill()
-		_, _, u := c.State()
+	for _, w := range writers {
+		w.pen.c.Kill()
+		_, _, u := w.pen.c.State()
 		n.unacked += u
-		if s := c.Stats(); s.Resets > 0 {
+		if s := w.pen.c.Stats(); s.Resets > 0 {
 			return n, fmt.Errorf("%d changes were refused", s.Resets)
 		}
 	}
-	if err := notes.close(); err != nil {
+	there.c.Kill()
+	if err := list.close(); err != nil {
 		return n, err
 	}
-	want, err := readNotes(file, &n)
-	if err != nil {
+	if c.want[board] == nil {
+		c.want[board] = map[string]bool{}
+	}
+	if err := readNotes(file, &n, c.want[board]); err != nil {
 		return n, err
 	}
-	n.distinct = len(want)
 	if n.acked == 0 {
-		return n, fmt.Errorf("nothing was acknowledged before the kill: the round shows nothing")
+		return n, errors.New("nothing was acknowledged before the kill: the round shows nothing")
 	}
-	have, err := everything(ctx, data, board)
-	if err != nil {
-		return n, err
-	}
-	for h := range want {
-		if !have[h] {
-			n.missing++
-		}
-	}
-	return n, nil
+	return n, c.look(ctx, there, board, &n)
 }
 
-// everything starts the server again and reads the whole log as a newcomer.
-func everything(ctx context.Context, data string, board int) (map[string]bool, error) {
-	p, err := start(ctx, "serve", "-data", data)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = p.kill() }()
-	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+// writer is somebody who draws and notes what it is sent.
+type writer struct {
+	pen *pen
+	me  self
+}
+
+func (c *crashing) gather(ctx context.Context, p *process, list *notes, board int, lane string) (out []*writer, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	have := map[string]bool{} // written under the client's lock; read after it has everything and is gone
-	c, err := client.Join(ctx, p.URL, loadToken("reader", board), client.Options{Entries: func(_ uint64, list []wire.Entry, _ int) {
-		for _, e := range list {
-			h := client.Hash(e.Bytes)
-			have[string(h[:])] = true
-		}
-	}})
-	if err != nil {
-		return nil, err
-	}
-	defer c.Kill()
-	for last := c.Welcome().Seq; ; {
-		if seq, _, _ := c.State(); seq >= last {
-			c.Kill()
-			return have, nil
-		}
-		if err := wait(ctx, 5*time.Millisecond); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// self is a client's actor, which is not known before its first entries may come.
-type self struct {
-	mu    sync.Mutex
-	actor string
-}
-
-func (s *self) set(a []byte) { s.mu.Lock(); s.actor = string(a); s.mu.Unlock() }
-
-func (s *self) is(a []byte) bool { s.mu.Lock(); defer s.mu.Unlock(); return s.actor == string(a) }
-
-// notes is the file of what was acknowledged ("a") and seen ("s"): each line is on disk within one fsync.
-type notes struct {
-	f    *os.File
-	ch   chan string
-	done chan error
-}
-
-func openNotes(path string) (*notes, error) {
-	f, err := os.Create(path)
-	if err != nil {
-		return nil, err
-	}
-	n := &notes{f: f, ch: make(chan string, 4096), done: make(chan error, 1)}
-	go func() { // ends with close
-		for line := range n.ch {
-			b := []byte(line)
-			for more := true; more; {
-				select {
-				case l, ok := <-n.ch:
-					b, more = append(b, l...), ok
-				default:
-					more = false
+	api := client.NewAPI()
+	for i := range c.people {
+		w := &writer{pen: &pen{p: p, token: loadToken(fmt.Sprintf("p%d", i), board)}}
+		conn, err := client.Join(ctx, p.URL, w.pen.token, client.Options{
+			API: api,
+			Entries: func(_ uint64, entries []wire.Entry, _ int) {
+				for _, e := range entries {
+					if w.pen.sees(e); len(e.Bytes) > 0 {
+						list.note(w.me.is(e.Actor), client.Hash(e.Bytes))
+					}
 				}
-			}
-			if _, err := f.Write(b); err != nil {
-				n.done <- err
-				return
-			}
-			if err := f.Sync(); err != nil {
-				n.done <- err
-				return
-			}
-		}
-		n.done <- f.Close()
-	}()
-	return n, nil
-}
-
-func (n *notes) note(own bool, hash [32]byte) {
-	kind := "s "
-	if own {
-		kind = "a "
-	}
-	n.ch <- kind + hex.EncodeToString(hash[:]) + "\n"
-}
-
-func (n *notes) close() error {
-	close(n.ch)
-	return <-n.done
-}
-
-func readNotes(path string, n *crashCount) (map[string]bool, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	want := map[string]bool{}
-	for s := bufio.NewScanner(f); s.Scan(); {
-		kind, text, _ := strings.Cut(s.Text(), " ")
-		h, err := hex.DecodeString(text)
+			},
+			Frame: func(f wire.Frame, _ int) {
+				if k, ok := f.(wire.Known); ok {
+					for _, h := range k.Hashes {
+						list.note(true, [32]byte(h))
+					}
+				}
+			},
+		})
 		if err != nil {
-			return nil, err
+			return out, err
 		}
-		want[string(h)] = true
-		if kind == "a" {
-			n.acked++
-		} else {
-			n.seen++
+		w.me.set(conn.Welcome().Actor)
+		w.pen.c = conn // also where take fails: the caller ends it
+		out = append(out, w)
+		if err := w.pen.take(conn); err != nil {
+			return out, err
+		}
+		if lane == "dc" {
+			if _, err := conn.OpenChannel(ctx); err != nil {
+				return out, err
+			}
+			conn.Move(wire.LaneChannel)
 		}
 	}
-	return want, nil
+	return out, nil
+}
+
+// killIn kills the server at a random moment: while people draw, or while a squash or a save that was asked for has not been answered.
+func (c *crashing) killIn(ctx context.Context, p *process, phase string, board int, failed *atomic.Pointer[error], kill func() error) (hit string, err error) {
+	if err := wait(ctx, 500*time.Millisecond+rand.N(1300*time.Millisecond)); err != nil {
+		return "", err
+	}
+	if err := failed.Load(); err != nil {
+		return "", *err
+	}
+	if phase != "squash" && phase != "save" {
+		return "drawing", kill()
+	}
+	for {
+		answered, began := make(chan error, 1), time.Now()
+		go func() { answered <- p.get(ctx, fmt.Sprintf("/%s?board=%d", phase, board), nil) }() // ends with the server at the latest
+		select {
+		case err := <-answered: // too quick this time
+			if err != nil {
+				return "", fmt.Errorf("%s: %w", phase, err)
+			}
+			if time.Since(began) > 2*time.Second {
+				return "", fmt.Errorf("%s: took %v", phase, time.Since(began))
+			}
+			if err := wait(ctx, rand.N(200*time.Millisecond)); err != nil {
+				return "", err
+			}
+		case <-time.After(rand.N(300 * time.Millisecond)):
+			err := kill()
+			if aerr := <-answered; aerr == nil {
+				return "drawing", err // answered just before
+			}
+			return phase, err
+		}
+	}
+}
+
+// killStarting kills a server that starts, or opens a board, at a random moment.
+func (c *crashing) killStarting(ctx context.Context, board int, n *crashCount) error {
+	most := max(c.ready, 20*time.Millisecond) * 5 / 4
+	short, cancel := context.WithTimeout(ctx, rand.N(most)) // its end kills the child
+	defer cancel()
+	p, err := start(short, "serve", "-full", "-data", c.data)
+	if err != nil {
+		n.starts++
+		return ctx.Err()
+	}
+	r, err := client.Join(short, p.URL, loadToken("reader", board), client.Options{})
+	if err != nil {
+		n.openings++
+	} else {
+		r.Kill()
+	}
+	_ = p.kill() // may have gone by itself
+	return ctx.Err()
 }

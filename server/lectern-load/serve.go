@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -103,7 +104,14 @@ func serve(ctx context.Context, args []string) error {
 			return errors.Join(err, st.Close())
 		}
 		mux.Handle("/v1/boards/", face)
-		mux.HandleFunc("/squash", func(w http.ResponseWriter, r *http.Request) { squash(w, r, st, hub) })
+		mux.HandleFunc("/squash", onBoard(func(ctx context.Context, id board.ID) error {
+			m, err := st.Open(ctx, id)
+			if err != nil {
+				return err
+			}
+			return hub.Squash(ctx, id, m.Docs[0].ID)
+		}))
+		mux.HandleFunc("/save", onBoard(saver.Save))
 	}
 	err = listenLoopback(ctx, *listen, mux, ready{UDP: srv.UDPAddr().(*net.UDPAddr).Port}, *profile)
 	end, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -116,17 +124,17 @@ func serve(ctx context.Context, args []string) error {
 	return errors.Join(err, st.Close())
 }
 
-// squash begins the next epoch of board 0.
-func squash(w http.ResponseWriter, r *http.Request, st *store.Store, hub *board.Hub) {
-	a, err := authenticate(r.Context(), loadToken("", 0))
-	if err == nil {
-		var m board.Meta
-		if m, err = st.Open(r.Context(), a.Board); err == nil {
-			err = hub.Squash(r.Context(), a.Board, m.Docs[0].ID)
+// onBoard does something to the board that `board` numbers, 0 without.
+func onBoard(do func(context.Context, board.ID) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		n, _ := strconv.Atoi(r.FormValue("board"))
+		a, err := authenticate(r.Context(), loadToken("", n))
+		if err == nil {
+			err = do(r.Context(), a.Board)
 		}
-	}
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
 	}
 }
 

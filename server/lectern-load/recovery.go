@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	boards "github.com/educationpub/lectern/crdt/board"
+	"github.com/educationpub/lectern/server/store"
+	"github.com/educationpub/lectern/server/transport/client"
+)
+
+// recovery measures how long a board of n changes takes to open after kill -9, before and after a squash.
+func recovery(ctx context.Context, data string, n int) error {
+	begun := time.Now()
+	if err := pour(ctx, data, n); err != nil {
+		return err
+	}
+	size, err := os.Stat(filepath.Join(data, "lectern.db"))
+	if err != nil {
+		return err
+	}
+	fmt.Printf("a board of %d changes, %.1f MB on disk, made in %.1f s\n", n, float64(size.Size())/1e6, time.Since(begun).Seconds())
+	for _, what := range []string{"before a squash", "after a squash"} {
+		if what == "after a squash" {
+			if err := withKill(ctx, data, func(p *process) error { return p.get(ctx, "/squash?board=0", nil) }); err != nil {
+				return err
+			}
+		}
+		for range 5 {
+			// Somebody draws, so that there is a write-ahead log to be read.
+			if err := withKill(ctx, data, func(p *process) error { return scribble(ctx, p) }); err != nil {
+				return err
+			}
+			begun := time.Now()
+			err := withKill(ctx, data, func(p *process) error {
+				up := time.Since(begun)
+				c, err := client.Join(ctx, p.URL, loadToken("reader", 0), client.Options{})
+				if err != nil {
+					return err
+				}
+				fmt.Printf("%s: server up after %4d ms, board of %d entries open after %4d ms\n", what, up.Milliseconds(), c.Welcome().Seq, time.Since(begun).Milliseconds())
+				c.Kill()
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// withKill runs f on a server and kills it.
+func withKill(ctx context.Context, data string, f func(*process) error) error {
+	p, err := start(ctx, "serve", "-full", "-data", data)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = p.kill() }()
+	return f(p)
+}
+
+func scribble(ctx context.Context, p *process) error {
+	n := &pen{p: p, token: loadToken("p", 0)}
+	c, err := client.Join(ctx, p.URL, n.token, client.Options{})
+	if err != nil {
+		return err
+	}
+	defer c.Kill()
+	if err := n.take(c); err != nil {
+		return err
+	}
+	for range 20 {
+		if err := n.draw(ctx, 200, func([]byte) {}); err != nil {
+			return err
+		}
+	}
+	return n.done(ctx)
+}
+
+// pour makes board 0 with one author's changes, straight into the store.
+func pour(ctx context.Context, data string, n int) error {
+	a, err := authenticate(ctx, loadToken("filler", 0))
+	if err != nil {
+		return err
+	}
+	s, err := store.Open(ctx, store.Options{Path: filepath.Join(data, "lectern.db"), KeyFile: filepath.Join(data, "key")})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	actor := boards.ActorID{1}
+	m := boards.Meta{ID: a.Board, Room: a.Room, Kind: a.Kind, Log: "filled", Docs: []boards.DocInfo{{ID: "01hzx3v9k2m8q4w6y7r5t1n0bc"}}}
+	if err := s.Create(ctx, m, nil, map[boards.ActorID]boards.Person{actor: a.Person}); err != nil {
+		return err
+	}
+	author, err := client.NewAuthor(actor[:])
+	if err != nil {
+		return err
+	}
+	author.Strokes = 1000
+	var list []boards.Entry
+	for seq := uint64(1); seq <= uint64(n); seq++ {
+		raw := author.Stroke(200)
+		list = append(list, boards.Entry{Seq: seq, Doc: m.Docs[0].ID, Kind: boards.KindChange, Hash: client.Hash(raw), Actor: actor, Person: a.Person, At: time.Now(), Bytes: raw})
+		if len(list) < 1000 && seq < uint64(n) {
+			continue
+		}
+		done := make(chan error, 1)
+		s.Append(m.ID, list, func(err error) { done <- err })
+		if err := <-done; err != nil {
+			return err
+		}
+		list = nil
+	}
+	return s.Close()
+}
