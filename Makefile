@@ -48,7 +48,7 @@ fuzz: need                        ## every fuzz target, FUZZTIME each (60s)
 load: need                        ## measure a board server beside two relays. ARGS="-shapes 1x50@5 …", or another mode: ARGS="storm -clients 500"
 	go build -o bin/lectern-load ./server/lectern-load && bin/lectern-load $(if $(ARGS),$(if $(filter -%,$(firstword $(ARGS))),load )$(ARGS),load)
 
-crash: need                       ## kill -9 in the middle of editing, 20 times. ARGS="-rounds 3 …"
+crash: need                       ## kill -9 in the middle of editing, squashing, saving and starting, 20 times. ARGS="-rounds 200"
 	go build -o bin/lectern-load ./server/lectern-load && bin/lectern-load crash $(ARGS)
 
 sim: need                         ## the long form of the simulation: SEEDS=0-10000

@@ -3,11 +3,10 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,59 +15,65 @@ import (
 	"github.com/educationpub/lectern/server/wire"
 )
 
+// CrashResult is all rounds together.
+type CrashResult struct {
+	Rounds   int            `json:"rounds"`
+	Acked    int            `json:"acknowledged"`
+	Seen     int            `json:"seen_by_others"`
+	Distinct int            `json:"distinct_changes"`
+	Unacked  int            `json:"on_their_way_at_the_kill"`
+	Missing  int            `json:"missing"`
+	Kills    map[string]int `json:"kills"` // by what was under way
+	Opened   Quantiles      `json:"open_again_ms"`
+}
+
 // crash kills the server in the middle of editing, of squashing, of saving and of starting, and looks for what somebody had seen.
-func crash(ctx context.Context, args []string) error {
-	fs := flag.NewFlagSet("crash", flag.ExitOnError)
+func crash(ctx context.Context, b *bench, args []string) error {
+	fs := b.flags("crash")
 	rounds := fs.Int("rounds", 20, "kill -9 so many times, at most 1000")
 	people := fs.Int("people", 10, "who draw, at most 50")
 	hz := fs.Int("hz", 10, "changes per second and person")
-	lane := fs.String("lane", "both", "ws, dc, or both in turn")
-	dir := fs.String("dir", "", "where the database is made (default: folder for temporary files)")
+	lanes := fs.String("lanes", "ws,dc", "ws and dc, in turn")
 	large := fs.Int("recovery", 0, "instead: how long a board of so many changes takes to open after a kill, at most 1000000")
-	_ = fs.Parse(args) // exits
-	if *rounds > 1000 || *people > 50 || *hz < 1 || *people < 1 || *large > 1_000_000 {
-		return fmt.Errorf("too many rounds, people or changes")
-	}
-	work, err := workdir(*dir)
-	if err != nil {
+	if err := b.start(fs, args); err != nil {
 		return err
 	}
-	defer os.RemoveAll(work)
-	kind, q, err := disk(work)
-	if err != nil {
-		return err
+	if *rounds < 1 || *rounds > 1000 || *people > 50 || *hz < 1 || *people < 1 || *large > 1_000_000 {
+		return errors.New("-rounds, -people, -hz or -recovery is out of its range")
 	}
 	if *large > 0 {
-		return recovery(ctx, filepath.Join(work, "data"), *large)
+		return recovery(ctx, b, *large)
 	}
-	fmt.Printf("%d rounds, %d people at %d Hz over %s, %s, fsync p50 %.2f ms\n", *rounds, *people, *hz, *lane, kind, q.P50)
-	c := &crashing{data: filepath.Join(work, "data"), people: *people, hz: *hz, want: map[int]map[string]bool{}}
-	var sum crashCount
-	hits := map[string]int{}
+	data, err := b.folder()
+	if err != nil {
+		return err
+	}
+	c := &crashing{data: data, people: *people, hz: *hz, want: map[int]map[string]bool{}}
+	sum := CrashResult{Rounds: *rounds, Kills: map[string]int{}}
 	var opened []time.Duration
+	t := b.table("round", "lane", "killed in", "  after ms", "acknowledged", "seen by others", "distinct", "on their way", "epoch", "open again ms", "missing")
 	for r := range *rounds {
-		over := *lane
-		if over == "both" {
-			over = []string{"ws", "dc"}[r%2]
-		}
-		n, err := c.round(ctx, filepath.Join(work, fmt.Sprint("notes-", r)), r, over)
+		over := strings.Split(*lanes, ",")
+		lane := over[r%len(over)]
+		n, err := c.round(ctx, filepath.Join(b.work, fmt.Sprint("notes-", r)), r, lane)
 		if err != nil {
 			return fmt.Errorf("round %d: %w", r, err)
 		}
-		fmt.Printf("round %3d %s: killed after %4d ms in %-8s; acknowledged %5d, seen by others %6d (distinct %5d), on their way %3d; epoch %2d; open again after %4d ms; missing %d\n",
-			r, over, n.after.Milliseconds(), n.hit, n.acked, n.seen, n.distinct, n.unacked, n.epoch, n.opened.Milliseconds(), n.missing)
-		hits[n.hit]++
-		hits["start"] += n.starts
-		hits["opening"] += n.openings
+		t.row(r, lane, n.hit, n.after.Milliseconds(), n.acked, n.seen, n.distinct, n.unacked, n.epoch, n.opened.Milliseconds(), n.missing)
+		sum.Kills[n.hit]++
+		sum.Kills["start"] += n.starts
+		sum.Kills["opening"] += n.openings
 		opened = append(opened, n.opened)
-		sum.acked, sum.seen, sum.distinct, sum.unacked, sum.missing = sum.acked+n.acked, sum.seen+n.seen, sum.distinct+n.distinct, sum.unacked+n.unacked, sum.missing+n.missing
+		sum.Acked, sum.Seen, sum.Distinct, sum.Unacked, sum.Missing = sum.Acked+n.acked, sum.Seen+n.seen, sum.Distinct+n.distinct, sum.Unacked+n.unacked, sum.Missing+n.missing
 	}
-	o := quantiles(opened)
-	fmt.Printf("kills: %d while drawing, %d in a squash, %d in a save (merge, snapshot, record), %d in the start, %d while the board opened\n", hits["drawing"], hits["squash"], hits["save"], hits["start"], hits["opening"])
-	fmt.Printf("total: acknowledged %d, seen by others %d (distinct changes %d), on their way at the kill %d, missing after restart %d; who was there and a newcomer held the same document after each round; open again p50 %.0f, max %.0f ms\n",
-		sum.acked, sum.seen, sum.distinct, sum.unacked, sum.missing, o.P50, o.Max)
-	if sum.missing > 0 {
-		return fmt.Errorf("%d changes that somebody had seen are gone", sum.missing)
+	sum.Opened = quantiles(opened)
+	b.add("crash", sum)
+	k := sum.Kills
+	fmt.Fprintf(b.out, "kills: %d while drawing, %d in a squash, %d in a save (merge, snapshot, record), %d in the start, %d while the board opened\n", k["drawing"], k["squash"], k["save"], k["start"], k["opening"])
+	fmt.Fprintf(b.out, "acknowledged %d, seen by others %d (distinct changes %d), on their way at the kill %d, missing after restart %d; after every round who was there and a newcomer held the same document; open again p50 %.0f, max %.0f ms\n",
+		sum.Acked, sum.Seen, sum.Distinct, sum.Unacked, sum.Missing, sum.Opened.P50, sum.Opened.Max)
+	if sum.Missing > 0 {
+		return fmt.Errorf("%d changes that somebody had seen are gone", sum.Missing)
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ func modes() []mode {
 		{"join", "late joiners of a large board: bytes, time to scene and document, CPU, memory", join},
 		{"storm", "hundreds join at once", storm},
 		{"slow", "one who stops reading and one who reads slowly, beside others who draw", slow},
-		{"crash", "kill -9 while people draw: what was acknowledged or seen must be there", alone(crash)},
+		{"crash", "kill -9 while people draw, in squashes, saves and starts: what was acknowledged or seen must be there", crash},
 		{"soak", "steady drawing for a long time: slopes of memory, goroutines, files, CPU and latency", soak},
 		{"short", "a short form of all of these", short},
 		{"serve", "the server that is measured", alone(serve)},

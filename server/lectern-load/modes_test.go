@@ -23,6 +23,13 @@ func TestMain(m *testing.M) {
 // try runs a mode in its smallest form and answers its results as they stand in the report's file.
 func try(t *testing.T, args string) []map[string]any {
 	t.Helper()
+	name, _, _ := strings.Cut(args, " ")
+	return tryFor(t, args, name)
+}
+
+// tryFor is try for a mode with results of another name.
+func tryFor(t *testing.T, args, results string) []map[string]any {
+	t.Helper()
 	b := &bench{out: io.Discard, dir: t.TempDir(), json: filepath.Join(t.TempDir(), "report.json")}
 	name, rest, _ := strings.Cut(args, " ")
 	i := slices.IndexFunc(modes(), func(m mode) bool { return m.name == name })
@@ -44,10 +51,10 @@ func try(t *testing.T, args string) []map[string]any {
 	if err := json.Unmarshal(text, &rep); err != nil {
 		t.Fatal(err)
 	}
-	if rep.Machine["go"] == "" || len(rep.Results[name]) == 0 {
+	if rep.Machine["go"] == "" || len(rep.Results[results]) == 0 {
 		t.Fatalf("%s: the report lacks the machine or results: %s", args, text)
 	}
-	return rep.Results[name]
+	return rep.Results[results]
 }
 
 // number finds a value in a result, by its path.
@@ -141,6 +148,24 @@ func TestModes(t *testing.T) {
 			t.Errorf("visits %v, failures %v (%v), resets %v", r["visits"], r["failures"], r["errors"], r["resets"])
 		}
 		positive(t, r, []string{"before", "goroutines"}, []string{"after", "files"})
+	})
+}
+
+func TestCrash(t *testing.T) {
+	t.Run("LT9 crash kills in everything, and nothing that was seen is missing", func(t *testing.T) {
+		r := try(t, "crash -rounds 4 -people 3")[0]
+		positive(t, r, []string{"acknowledged"}, []string{"seen_by_others"}, []string{"open_again_ms", "p50"})
+		if n := number(t, r, "missing"); n != 0 {
+			t.Errorf("%v changes are missing", n)
+		}
+		if n := number(t, r, "kills", "start") + number(t, r, "kills", "opening"); n < 1 {
+			t.Errorf("killed in %v starts and openings", n)
+		}
+	})
+	t.Run("LT10 crash -recovery measures opening before and after a squash", func(t *testing.T) {
+		for _, r := range tryFor(t, "crash -recovery 300", "recovery") {
+			positive(t, r, []string{"server_up_ms", "p50"}, []string{"board_open_ms", "p50"})
+		}
 	})
 }
 

@@ -12,36 +12,53 @@ import (
 	"github.com/educationpub/lectern/server/transport/client"
 )
 
+// RecoveryResult is how long a board takes to open after kill -9.
+type RecoveryResult struct {
+	Changes int       `json:"changes"`
+	MB      float64   `json:"database_mb"`
+	What    string    `json:"what"` // before or after a squash
+	Up      Quantiles `json:"server_up_ms"`
+	Open    Quantiles `json:"board_open_ms"` // from the start of the process
+}
+
+const recoveries = 5
+
 // recovery measures how long a board of n changes takes to open after kill -9, before and after a squash.
-func recovery(ctx context.Context, data string, n int) error {
+func recovery(ctx context.Context, b *bench, n int) error {
+	data, err := b.folder()
+	if err != nil {
+		return err
+	}
 	begun := time.Now()
 	if err := pour(ctx, data, n); err != nil {
 		return err
 	}
-	size, err := os.Stat(filepath.Join(data, "lectern.db"))
+	file, err := os.Stat(filepath.Join(data, "lectern.db"))
 	if err != nil {
 		return err
 	}
-	fmt.Printf("a board of %d changes, %.1f MB on disk, made in %.1f s\n", n, float64(size.Size())/1e6, time.Since(begun).Seconds())
+	fmt.Fprintf(b.out, "a board of %d changes, %.1f MB on disk, made in %.1f s; from the start of the process, of %d kills each:\n", n, float64(file.Size())/1e6, time.Since(begun).Seconds(), recoveries)
+	t := b.table("               ", "server up ms 50/90/99/max", "board open ms 50/90/99/max")
 	for _, what := range []string{"before a squash", "after a squash"} {
 		if what == "after a squash" {
 			if err := withKill(ctx, data, func(p *process) error { return p.get(ctx, "/squash?board=0", nil) }); err != nil {
 				return err
 			}
 		}
-		for range 5 {
+		var up, open []time.Duration
+		for range recoveries {
 			// Somebody draws, so that there is a write-ahead log to be read.
 			if err := withKill(ctx, data, func(p *process) error { return scribble(ctx, p) }); err != nil {
 				return err
 			}
 			begun := time.Now()
 			err := withKill(ctx, data, func(p *process) error {
-				up := time.Since(begun)
+				up = append(up, time.Since(begun))
 				c, err := client.Join(ctx, p.URL, loadToken("reader", 0), client.Options{})
 				if err != nil {
 					return err
 				}
-				fmt.Printf("%s: server up after %4d ms, board of %d entries open after %4d ms\n", what, up.Milliseconds(), c.Welcome().Seq, time.Since(begun).Milliseconds())
+				open = append(open, time.Since(begun))
 				c.Kill()
 				return nil
 			})
@@ -49,6 +66,9 @@ func recovery(ctx context.Context, data string, n int) error {
 				return err
 			}
 		}
+		r := RecoveryResult{Changes: n, MB: float64(file.Size()) / 1e6, What: what, Up: quantiles(up), Open: quantiles(open)}
+		b.add("recovery", r)
+		t.row(what, r.Up, r.Open)
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ func short(ctx context.Context, b *bench, args []string) error {
 		{join, "join -elements 1000 -updates 5"},
 		{storm, "storm"},
 		{slow, "slow -before 5s -beside 36s"},
-		{alone(crash), "crash -rounds 2"},
+		{crash, "crash -rounds 3"},
 		{soak, "soak -time 20s -sample 1s -boards 4 -people 5 -stay 5s -away 1s"},
 	} {
 		fmt.Fprintf(b.out, "\n== %s\n", m.args)
