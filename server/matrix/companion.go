@@ -82,8 +82,8 @@ type Companion struct {
 	machine  *crypto.OlmMachine
 
 	view     view
-	since    string       // owned by Start, then by the syncer
-	lastSync atomic.Int64 // Unix ns of the last completed /sync
+	since    string                    // owned by Start, then by the syncer
+	lastSync atomic.Pointer[time.Time] // when the last /sync completed, monotonic: a step of the clock makes nobody's rights older or younger
 	inbox    chan cryptoBatch
 	invites  chan invite
 	late     lateKeys

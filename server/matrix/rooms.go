@@ -137,10 +137,10 @@ func (c *Companion) Encrypted(room string) bool {
 // Age is the time since the last completed /sync.
 func (c *Companion) Age() time.Duration {
 	at := c.lastSync.Load()
-	if at == 0 {
+	if at == nil {
 		return 1<<63 - 1
 	}
-	return time.Since(time.Unix(0, at))
+	return time.Since(*at)
 }
 
 // Rooms lists the rooms the companion is in.

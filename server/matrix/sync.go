@@ -181,7 +181,7 @@ func (c *Companion) handle(ctx context.Context, resp *syncResponse) {
 	}
 	c.view.mu.Unlock()
 	c.since = resp.NextBatch
-	c.lastSync.Store(time.Now().UnixNano())
+	c.lastSync.Store(new(time.Now()))
 
 	for name, eff := range effects {
 		if eff.encrypted {

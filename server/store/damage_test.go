@@ -13,7 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/educationpub/lectern/crdt/board"
+	"github.com/educationpub/lectern/server/checkpoint"
 	"github.com/educationpub/lectern/server/identity"
 	"github.com/educationpub/lectern/server/store"
 )
@@ -182,6 +185,46 @@ func readAs(ctx context.Context, s *store.Store, l *life, m board.Meta, file str
 		}
 	}
 	return nil
+}
+
+func TestClock(t *testing.T) {
+	t.Run("LG27 a clock that steps back and forth changes no order, and nothing is unsaved for ever", func(t *testing.T) {
+		o := options(t)
+		s := newStore(t, o)
+		list := someEntries(4)
+		now := time.Now().UTC().Truncate(time.Millisecond)
+		for i, step := range []time.Duration{0, -48 * time.Hour, 48 * time.Hour, -time.Second} {
+			list[i].At = now.Add(step)
+		}
+		create(t, s, list)
+		got, err := s.Read(t.Context(), id, 0, 10, 1<<20)
+		if d := cmp.Diff(list, got); err != nil || d != "" {
+			t.Fatalf("%v %s", err, d)
+		}
+		for _, at := range []time.Time{now.Add(-24 * time.Hour), now.Add(24 * time.Hour), now} {
+			if err := s.PutCheckpoint(t.Context(), id, checkpoint.Record{Seq: 4, At: at}); err != nil {
+				t.Fatal(err)
+			}
+			if r, err := s.Checkpoint(t.Context(), id); err != nil || !r.At.Equal(at) {
+				t.Fatalf("%+v, %v", r, err)
+			}
+		}
+		if d, err := s.Dirty(t.Context()); err != nil || len(d) != 0 {
+			t.Fatalf("%v, %v", d, err)
+		}
+	})
+	t.Run("LG27 a session ends by the wall clock", func(t *testing.T) {
+		s := newStore(t, options(t))
+		for n, left := range map[byte]time.Duration{1: time.Hour, 2: -time.Hour} { // as after a step forward: what was given out before is over
+			v := identity.StoredSession{TokenHash: [32]byte{n}, Person: ada, Room: "!r", Board: id, Issued: time.Now(), Expires: time.Now().Add(left)}
+			if err := s.PutSession(t.Context(), v); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Session(t.Context(), v.TokenHash); (err == nil) != (left > 0) {
+				t.Fatalf("%v left: %v", left, err)
+			}
+		}
+	})
 }
 
 func TestOneAtATime(t *testing.T) {
