@@ -32,19 +32,23 @@ func (l *lockedText) String() string {
 	return l.b.String()
 }
 
+// freeAddress is one on loopback that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
 // TestOperations: health, metrics, a drain in the middle of drawing, and what the log of all that says at its most talkative.
 func TestOperations(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs a real homeserver; -short was given")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	metrics := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	metrics := freeAddress(t)
 	var log lockedText
 	w := newWorld(t, func(o *DevOptions) {
 		o.Metrics = metrics

@@ -358,3 +358,38 @@ func signedIn(t *testing.T, s *store.Store, longer identity.StoredSession) {
 		}
 	}
 }
+
+func TestReadWhileWriting(t *testing.T) {
+	t.Run("LG25 a board that grows while it is read is not taken for damaged", func(t *testing.T) {
+		s := newStore(t, options(t))
+		list := someEntries(8000)
+		create(t, s, list[:5000])
+		stop, done := make(chan struct{}), make(chan error, 1)
+		go func() { // joined below
+			for i := 5000; i < len(list); i++ {
+				select {
+				case <-stop:
+					done <- nil
+					return
+				default:
+				}
+				c := make(chan error, 1)
+				s.Append(id, list[i:i+1], func(err error) { c <- err })
+				if err := <-c; err != nil {
+					done <- err
+					return
+				}
+			}
+			done <- nil
+		}()
+		for range 300 {
+			if _, err := s.ReadDoc(t.Context(), id, doc, 0, 0, 1, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		close(stop)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	})
+}

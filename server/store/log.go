@@ -168,28 +168,25 @@ func (s *Store) ReadDoc(ctx context.Context, id board.ID, doc board.DocID, epoch
 	return out, err
 }
 
-// dense looks for a number without an entry. Two indexes must say the same: a row that one of them hides is as good as lost.
+// dense looks for a number without an entry. Two indexes must say the same, at one moment: a row that one of them hides is as good as lost.
 func (s *Store) dense(ctx context.Context, id board.ID) error {
-	var last uint64
-	for i, index := range []string{"sqlite_autoindex_entries_1", "entries_doc"} {
-		was, count, strange := last, uint64(0), uint64(0)
-		columns := `count(*), coalesce(max(seq), 0), 0`
-		if i == 1 {
-			columns = `count(*), coalesce(max(seq), 0), coalesce(sum(doc NOT IN (SELECT doc FROM docs WHERE board = ?1)), 0)`
-		}
-		err := s.read.QueryRowContext(ctx, `SELECT `+columns+` FROM entries INDEXED BY `+index+` WHERE board = ?1`, id).Scan(&count, &last, &strange)
-		if err != nil {
-			return fmt.Errorf("read board %s: %w", id, err)
-		}
-		if strange > 0 {
-			return board.ErrDamaged.Because("board %s: %d entries are of pages that it does not have", id, strange)
-		}
-		if count != last {
-			return s.gap(ctx, id, index)
-		}
-		if i > 0 && was != last {
-			return board.ErrDamaged.Because("board %s ends at entry %d or at %d", id, was, last)
-		}
+	var a, b struct{ count, last uint64 }
+	var strange uint64
+	err := s.read.QueryRowContext(ctx, `SELECT * FROM
+		(SELECT count(*), coalesce(max(seq), 0) FROM entries INDEXED BY sqlite_autoindex_entries_1 WHERE board = ?1),
+		(SELECT count(*), coalesce(max(seq), 0), coalesce(sum(doc NOT IN (SELECT doc FROM docs WHERE board = ?1)), 0) FROM entries INDEXED BY entries_doc WHERE board = ?1)`, id).
+		Scan(&a.count, &a.last, &b.count, &b.last, &strange)
+	switch {
+	case err != nil:
+		return fmt.Errorf("read board %s: %w", id, err)
+	case a.count != a.last:
+		return s.gap(ctx, id, "sqlite_autoindex_entries_1")
+	case b.count != b.last:
+		return s.gap(ctx, id, "entries_doc")
+	case a != b:
+		return board.ErrDamaged.Because("board %s ends at entry %d or at %d", id, a.last, b.last)
+	case strange > 0:
+		return board.ErrDamaged.Because("board %s: %d entries are of pages that it does not have", id, strange)
 	}
 	return nil
 }
