@@ -11,6 +11,8 @@ beforeAll(startEngine);
 
 const entry = (bytes: Uint8Array): Entry => ({ doc: "page", epoch: 0, kind: 1, actor: actor(0), bytes });
 
+const fresh = { bytes: undefined, epoch: 0 };
+
 /** One person: scene, binding, page and worker. Changes wait in `out` until somebody carries them. */
 class Person {
   readonly scene = new FakeScene();
@@ -22,7 +24,7 @@ class Person {
   readonly binding: Binding;
   constructor(n: number, holdElements = true, random: () => number = seeded(n)) {
     this.page = new Page(this.worker, {
-      send: (changes) => {
+      send: ({ changes }) => {
         this.sent.push(...changes);
         this.out.push(...changes.map((c) => c.bytes));
       },
@@ -31,10 +33,11 @@ class Person {
       broken: () => {
         throw new Error("the engine stopped");
       },
-      refused: (writes) => this.refused.push(...writes.map((w) => w.id)),
+      refused: (_gesture, writes) => this.refused.push(...writes.map((w) => w.id)),
+      quiet: () => undefined,
     });
     this.binding = new Binding(this.scene, this.page, { holdElements, random });
-    this.page.load(undefined, actor(n));
+    this.page.load(fresh, actor(n));
     this.worker.run();
   }
   commit(): void {
@@ -296,8 +299,8 @@ describe("binding", () => {
     a.commit();
     a.worker.run();
     const [first] = a.sent.splice(0);
-    a.page.refuse(Uint8Array.from([...first!.bytes.subarray(4, 8), ...new Uint8Array(28)]), "wrong_actor");
-    a.page.load(undefined, actor(7));
+    a.page.refuse((chunk) => chunk === first!.bytes, "wrong_actor");
+    a.page.load(fresh, actor(7));
     a.worker.run();
     expect(a.sent.length).toBe(2);
     expect(Object.keys(a.worker.page!.elements()).sort()).toEqual(["one", "two"]);
@@ -313,8 +316,8 @@ describe("binding", () => {
     a.commit();
     a.worker.run();
     const [first] = a.sent.splice(0);
-    a.page.refuse(Uint8Array.from([...first!.bytes.subarray(4, 8), ...new Uint8Array(28)]), "grammar");
-    a.page.load(undefined, actor(7));
+    a.page.refuse((chunk) => chunk === first!.bytes, "grammar");
+    a.page.load(fresh, actor(7));
     a.worker.run();
     expect(a.refused).toEqual(["bad"]);
     expect(a.scene.list.map((e) => e.id)).toEqual(["good"]);
@@ -333,7 +336,7 @@ describe("binding", () => {
     a.commit();
     a.worker.run();
     a.page.acked(a.sent.splice(0)[0]!.id);
-    a.page.load(undefined, actor(2), ["01".repeat(16)]);
+    a.page.load(fresh, actor(2), ["01".repeat(16)]);
     a.worker.run();
     expect(a.sent.length).toBe(1);
     expect(a.scene.get("r").x).toBe(10);
@@ -344,13 +347,17 @@ describe("binding", () => {
     a.commit();
     a.worker.run();
     b.page.suspend();
-    b.page.entries(a.out.map(entry));
+    b.page.entries(a.out.splice(0).map(entry), 1);
     expect(b.worker.waiting).toBe(0);
-    b.page.load(undefined, actor(2));
+    b.page.load(fresh, actor(2));
+    a.scene.add(rectangle("later", { index: "a2" }));
+    a.commit();
+    a.worker.run();
+    b.page.entries(a.out.map(entry), 2); // while the worker loads
     b.worker.run();
     await new Promise((resolve) => setTimeout(resolve, 0));
     b.worker.run();
-    expect(b.scene.get("r").id).toBe("r");
+    expect(b.scene.list.map((e) => e.id)).toEqual(["r", "later"]);
   });
 
   for (const seed of [1, 2, 3, 4, 5, 6])

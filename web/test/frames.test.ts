@@ -48,7 +48,7 @@ describe("frames", () => {
   for (const v of vectors.frames.filter((f) => f.dir === "server"))
     test(`WG10 reads ${v.name}`, () => {
       const frame = decodeFrame(bytes(v.hex));
-      const [, first, second] = plain(v.value) as unknown[];
+      const [, first, second, third] = plain(v.value) as unknown[];
       switch (frame?.type) {
         case "entries": {
           expect(frame.from).toBe(first);
@@ -59,6 +59,9 @@ describe("frames", () => {
           expect(frame.updates.map((u) => [u.session, u.slot, u.payload])).toEqual(first);
           break;
         }
+        case "known":
+          expect([frame.doc, frame.epoch, frame.hashes]).toEqual([first, second, third]);
+          break;
         case "ping":
           expect(Number(frame.n)).toBe(first);
           break;

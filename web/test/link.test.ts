@@ -235,6 +235,46 @@ describe("link", () => {
     expect([t.link.unacknowledged, t.server.entries.length]).toEqual([0, 0]);
     t.link.close("left", "");
   });
+  test("WG51 `known` and the kinds 1 and 4 acknowledge, what the server carries over does not", async () => {
+    const t = setup();
+    t.link.connect();
+    await t.settle();
+    t.send(1, 2, 3, 4);
+    await t.turn();
+    const c = t.server.open!;
+    c.inbox.length = 0;
+    const hash = Uint8Array.from([...chunk(3).subarray(4, 8), ...new Uint8Array(28)]);
+    c.send(0, [33, 1, [["page", 0, 1, new Uint8Array(16), chunk(1)], ["page", 0, 4, new Uint8Array(16), chunk(2)], ["page", 0, 3, new Uint8Array(16), chunk(4)], ["page", 1, 1, new Uint8Array(16), chunk(4)]]]);
+    c.send(0, [37, "page", 1, [hash]]); // of another epoch
+    c.deliver(0);
+    expect(t.acked).toEqual([1, 2]);
+    c.send(0, [37, "page", 0, [hash, new Uint8Array(32)]]);
+    c.deliver(0);
+    expect([t.acked, t.link.unacknowledged]).toEqual([[1, 2, 3], 1]);
+    t.link.close("left", "");
+  });
+  test("WG57 after a sleep, or when the network changed, a dead connection is noticed at once and a live one stays", async () => {
+    const t = setup();
+    t.link.connect();
+    await t.settle();
+    t.link.hurry();
+    expect(t.server.open!.inbox.at(-1)!.frame).toEqual([7, 0, 0]);
+    t.server.open!.send(0, [35, { full: true, joined: [], left: [] }]);
+    t.server.open!.deliver(0);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect([t.link.state.kind, t.server.connections.length]).toEqual(["open", 1]);
+    vi.setSystemTime(Date.now() + 30_000); // the timers stood still
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(t.server.open!.inbox.at(-1)!.frame).toEqual([7, 0, 0]);
+    await vi.advanceTimersByTimeAsync(6_000);
+    expect(t.server.connections.length).toBe(2);
+    t.server.open!.cut();
+    vi.spyOn(Math, "random").mockReturnValue(1);
+    t.link.hurry();
+    await t.turn();
+    expect(t.server.connections.length).toBe(3);
+    t.link.close("left", "");
+  });
   test("WG50 backoff is full jitter with a lower bound", () => {
     expect(backoff(0, () => 0.999)).toBeLessThan(500);
     expect(backoff(20, () => 1)).toBe(30_000);

@@ -103,17 +103,22 @@ export class Binding {
     this.render(list);
   }
 
-  /** The document was replaced: shows exactly what it holds, besides what the user is drawing just now. */
+  /** The document was replaced: shows exactly what it holds, besides what the user is drawing just now. What is the same is not touched. */
   reload(): void {
+    const { shadow } = this.target;
     const gone = new Map<string, undefined>();
-    for (const id of [...this.base.keys(), ...this.ghosts]) if (!this.target.shadow.get(id)) gone.set(id, undefined);
-    for (const id of gone.keys()) {
+    for (const [id, base] of this.base) {
+      if (shadow.get(id)) continue;
       this.base.delete(id);
-      this.ghosts.delete(id);
+      if (base.isDeleted === true) continue; // a squash forgets what was erased; the editor does not, because undo may make it again
       this.seen.delete(id);
+      gone.set(id, undefined);
     }
+    for (const id of this.ghosts) if (!shadow.get(id)) gone.set(id, undefined);
+    for (const id of gone.keys()) this.ghosts.delete(id);
+    const changed = [...shadow.ids()].filter((id) => this.overlay.has(id) || !sameProps(this.base.get(id), shadow.get(id)!));
     this.overlay.clear();
-    this.render(this.target.shadow.ids(), gone);
+    this.render(changed, gone);
   }
 
   /** Shows elements that others are drawing or moving now; replaces what was shown before. They never reach the document or the undo history. */
@@ -271,6 +276,11 @@ function mergeText(e: Record<string, unknown>): void {
   if (e.type !== "text" || typeof e.originalText !== "string" || typeof e.text !== "string") return;
   const letters = (s: string) => s.replace(/\s+/g, "");
   if (letters(e.text) !== letters(e.originalText)) e.text = e.originalText;
+}
+
+function sameProps(a: Readonly<Props> | undefined, b: Readonly<Props>): boolean {
+  if (!a) return false;
+  return Object.keys({ ...a, ...b }).every((key) => sameValue(a[key] ?? null, b[key] ?? null));
 }
 
 function isUnfinished(e: SceneElement): boolean {

@@ -2,10 +2,12 @@
 import type { ElementWrite } from "../doc/messages";
 import { Page, type Port } from "../doc/page";
 import { Link, type LinkOptions, type LinkState } from "../link/link";
-import { Refused, type Fetched, type Home, type Session } from "../link/session";
+import { hasHash, hex } from "../link/chunk";
+import type { Home, Session } from "../link/session";
 import type { LiveUpdate, Saved, ServerFrame, Welcome } from "../wire/frames";
 import { Store } from "../ui/store";
 import { Binding, type Scene } from "./binding";
+import { Documents } from "./documents";
 import type { SceneElement } from "./element";
 import { CURSOR, ELEMENTS, encodeCursor, encodeElements, LiveSender, type Cursor } from "./live";
 import { Presence, type Participant } from "./presence";
@@ -49,7 +51,6 @@ export interface BoardOptions extends Omit<LinkOptions, "session"> {
 
 const CLEAR_LIVE_MS = 400; // after a commit: its entry reaches the others first
 const CATCH_UP_MS = 100;
-const FETCH_RETRY_MS = 2_000;
 
 export class Board {
   readonly view = new Store<View>({
@@ -68,17 +69,15 @@ export class Board {
   });
   readonly link: Link;
   readonly page: Page;
+  readonly documents: Documents;
   private readonly presence = new Presence();
   private readonly sender: LiveSender;
   // Owned by the page's one thread.
   private surface: Surface | undefined;
   private binding: Binding | undefined;
   private welcome: Welcome | undefined;
-  private doc = "";
-  private epoch = 0;
   private actor: Uint8Array = new Uint8Array();
   private readonly actors = new Set<string>(); // hex, all that were ours
-  private fetching = 0;
   private wasBusy = false;
   private clearing: ReturnType<typeof setTimeout> | undefined;
   private drawing = false; // presence waits for the next animation frame
@@ -86,7 +85,7 @@ export class Board {
 
   constructor(private readonly options: BoardOptions) {
     this.page = new Page(options.port, {
-      send: (changes) => this.link.send(changes.map((c) => ({ ...c, doc: this.doc, epoch: this.epoch }))),
+      send: ({ changes, epoch }) => this.link.send(changes.map((c) => ({ ...c, doc: this.documents.doc, epoch }))),
       changed: (ids) => {
         this.presence.settled(ids);
         this.binding?.remote(ids);
@@ -98,18 +97,35 @@ export class Board {
         this.reload();
         this.view.set({ ready: true, documentProblem: false });
         this.count();
+        this.documents.loaded();
       },
-      broken: () => void this.fetchDocument(),
-      refused: (writes, code) => this.notify({ kind: "refused", code, writes }),
+      broken: () => void this.documents.refetch(),
+      refused: (_gesture, writes, code) => this.notify({ kind: "refused", code, writes }),
+      quiet: () => this.documents.quiet(),
+    });
+    this.documents = new Documents({
+      page: this.page,
+      session: options.session,
+      rewind: (seq) => this.link.rewind(seq),
+      have: () => this.link.sequence.have,
+      actor: () => this.actor,
+      actors: () => [...this.actors],
+      closed: () => this.link.state.kind === "closed",
+      problem: () => this.view.set({ documentProblem: true }),
+      ...(options.random ? { random: options.random } : {}),
     });
     this.link = new Link(options, {
-      state: (link) => this.view.set({ link }),
+      state: (link) => {
+        if (link.kind !== "open") this.documents.disconnected();
+        this.view.set({ link });
+      },
       welcome: (w, foreign) => this.welcomed(w, foreign),
-      entries: (entries) => {
-        this.page.entries(entries.filter((e) => e.doc === this.doc && e.epoch === this.epoch));
+      entries: (entries, from) => {
+        this.documents.entries(entries, from);
         this.count();
       },
       acked: (change) => {
+        this.documents.acked(change.epoch);
         this.page.acked(change.id);
         this.count();
       },
@@ -164,7 +180,7 @@ export class Board {
   /** The scene changed; busy: a gesture is under way, and the document hears of it when it ends. */
   sceneChanged(elements: readonly SceneElement[], busy: boolean): void {
     const { binding } = this;
-    if (!binding || !this.page.ready) return;
+    if (!binding || !this.view.get().ready) return;
     if (!this.mayWrite) return binding.disown(elements);
     if (busy) {
       this.revealed = true;
@@ -224,49 +240,16 @@ export class Board {
   // ---- the server ----
 
   private welcomed(w: Welcome, foreign: boolean): void {
-    const before = this.welcome;
     this.welcome = w;
-    const ref = w.docs.find((d) => d.doc !== "index") ?? w.docs[0];
     this.setActor(w.actor);
     this.presence.welcome(w.session);
     this.view.set({ role: w.role, encrypted: w.encrypted, companion: w.companion, saved: w.saved });
-    if (!ref) return;
-    const sameDoc = before !== undefined && ref.doc === this.doc && ref.epoch === this.epoch;
-    [this.doc, this.epoch] = [ref.doc, ref.epoch];
-    if (w.resume && sameDoc && this.page.ready) this.page.setActor(w.actor);
-    else if (ref.seq === 0) {
-      this.fetching++;
-      this.load({ bytes: undefined, log: w.log, seq: 0 }, foreign);
-    } else void this.fetchDocument(foreign);
-  }
-
-  /** Downloads the document until that works; a newer call replaces this one. */
-  private async fetchDocument(foreign = false): Promise<void> {
-    const mine = ++this.fetching;
-    this.page.suspend();
-    const board = this.welcome?.board;
-    while (board !== undefined && mine === this.fetching && this.view.get().link.kind !== "closed") {
-      try {
-        const fetched = await this.options.session.document(board, this.doc);
-        if (mine !== this.fetching) return;
-        this.link.rewind(fetched.seq); // a document older than what has been applied: the entries in between come again
-        return this.load(fetched, foreign);
-      } catch (err) {
-        if (mine !== this.fetching) return;
-        console.warn("the document could not be fetched", err instanceof Refused ? err.code : err);
-        this.view.set({ documentProblem: true });
-        await new Promise((resolve) => setTimeout(resolve, FETCH_RETRY_MS));
-      }
-    }
-  }
-
-  private load(fetched: Fetched, foreign: boolean): void {
-    this.page.load(fetched.bytes, this.actor, foreign ? [...this.actors] : undefined);
+    this.documents.welcomed(w, foreign);
   }
 
   private setActor(actor: Uint8Array): void {
     this.actor = actor;
-    if (actor.length > 0) this.actors.add(Array.from(actor, (b) => b.toString(16).padStart(2, "0")).join(""));
+    if (actor.length > 0) this.actors.add(hex(actor));
   }
 
   private event(frame: Extract<ServerFrame, { type: "people" | "role" | "reset" | "saved" | "error" }>): void {
@@ -286,14 +269,14 @@ export class Board {
         return;
       }
       case "reset": {
-        if (frame.doc !== this.doc) return;
-        this.link.forget(frame.doc);
-        this.page.refuse(frame.hash, frame.code);
+        if (frame.doc !== this.documents.doc) return;
+        this.link.forget((change) => change.doc === frame.doc);
+        this.page.refuse((chunk) => hasHash(chunk, frame.hash), frame.code);
         if (frame.actor.length === 0) {
           const writes = this.page.abandon();
           if (writes.length > 0) this.notify({ kind: "unsent", writes });
         } else this.setActor(frame.actor);
-        return void this.fetchDocument();
+        return void this.documents.refetch();
       }
       case "saved":
         return this.view.set({ saved: { seq: frame.seq, at: frame.at, problem: frame.problem, since: frame.since } });

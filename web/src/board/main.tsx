@@ -32,7 +32,7 @@ export function openBoard(root: HTMLElement, host: Host, config: PageConfig, por
   const board = new Board({ session, port, openSocket, ...("RTCPeerConnection" in window ? { openPeer } : {}), ...(holdOff ? { holdElements: false } : {}) });
   let api: ExcalidrawAPI | null = null;
   exposeDiagnostics(board, config, () => api);
-  addEventListener("online", () => board.link.hurry());
+  for (const change of ["online", "offline", "visibilitychange"]) addEventListener(change, () => document.visibilityState === "visible" && board.link.hurry(), true);
   addEventListener("pagehide", () => void session.end());
   board.link.connect();
   createRoot(root).render(<App board={board} host={host} t={translator(host.language)} language={language} onAPI={(a) => (api = a)} />);

@@ -25,7 +25,7 @@ async function handle(request: Request): Promise<void> {
     case "load": {
       const old = page;
       const next = new PageDocument(request.bytes ?? genesis, request.actor);
-      if (request.own.length > 0) next.apply(request.own);
+      if (request.changes.length > 0) next.apply(request.changes);
       const offered = request.offer && old ? next.missing(old, request.offer) : [];
       if (offered.length > 0) next.apply(offered);
       page = next;

@@ -13,13 +13,13 @@ export interface ElementWrite {
 /** To the worker. Answers come in order. */
 export type Request =
   | { readonly type: "init"; readonly wasm: string; readonly genesis: Uint8Array }
-  /** bytes undefined: the genesis. own: changes of ours that the server has not acknowledged. offer: actors whose missing changes to hand back. */
+  /** bytes undefined: the genesis. changes: those that come on top. offer: actors whose missing changes to hand back. */
   | {
       readonly type: "load";
       readonly load: number;
       readonly bytes: Uint8Array | undefined;
       readonly actor: Uint8Array;
-      readonly own: readonly Uint8Array[];
+      readonly changes: readonly Uint8Array[];
       readonly offer: readonly string[] | undefined;
     }
   | { readonly type: "actor"; readonly actor: Uint8Array }

@@ -3,6 +3,7 @@
  * sockets: `send` hands changes to whoever carries them, `acked` and `entries` come back.
  */
 import type { Entry } from "../wire/frames";
+import { Backlog, isChange } from "./backlog";
 import type { Answer, ElementWrite, Request } from "./messages";
 import { Shadow } from "./shadow";
 
@@ -12,9 +13,19 @@ export interface Port {
   onAnswer(handler: (answer: Answer) => void): void;
 }
 
+/** One gesture's changes, on their way to the server. */
+export interface Authored {
+  /** The same for a gesture that is authored again. 0: changes of long ago that a restored board lacks. */
+  readonly gesture: number;
+  readonly epoch: number;
+  readonly writes: readonly ElementWrite[];
+  /** `id` comes back in acked(). */
+  readonly changes: readonly { readonly id: number; readonly bytes: Uint8Array }[];
+}
+
 export interface PageEvents {
-  /** Changes to carry to the server; `id` comes back in acked(). */
-  send(changes: readonly { id: number; bytes: Uint8Array }[]): void;
+  /** Changes to carry to the server. */
+  send(authored: Authored): void;
   /** The document changed under these elements by something else than commit(). */
   changed(ids: ReadonlySet<string>): void;
   /** The whole document was replaced. */
@@ -22,32 +33,49 @@ export interface PageEvents {
   /** The document can no longer be used: fetch it and load() it again. */
   broken(): void;
   /** Work that the server refuses as such and that was left out. */
-  refused(writes: readonly ElementWrite[], code: string): void;
+  refused(gesture: number, writes: readonly ElementWrite[], code: string): void;
+  /** While gestures wait (hold()): nothing of this epoch is on its way any more. */
+  quiet(): void;
 }
 
 interface Gesture {
-  readonly writes: readonly ElementWrite[];
+  readonly id: number;
+  writes: readonly ElementWrite[];
+  /** The worker has been asked to commit it. */
+  asked: boolean;
   /** Its changes, by number, as long as they are not acknowledged. undefined: the worker has not committed it yet. */
   changes: Map<number, Uint8Array> | undefined;
+  /** The one its changes were made for. */
+  epoch: number;
   refusals: number;
+}
+
+/** A document as it was fetched. */
+export interface Loaded {
+  /** undefined: the genesis. */
+  readonly bytes: Uint8Array | undefined;
+  readonly epoch: number;
 }
 
 /** One batch of entries per this many ms. */
 const BATCH_MS = 16;
-/** Refusals that lie in the change itself: sending the same again would be refused again. */
 const CONTENT = new Set(["bad_change", "not_canonical", "too_large", "too_many_ops", "grammar"]);
 
 export class Page {
   readonly shadow = new Shadow();
   // Owned by the page's one thread.
-  private gestures = new Map<number, Gesture>();
+  private gestures = new Map<number, Gesture>(); // by the number of their latest commit
   private gestureOf = new Map<number, number>();
   private nextGesture = 1;
+  private nextCommit = 1;
   private nextChange = 1;
   private loadNumber = 0;
+  private held = 0; // epoch
   private live = false; // the worker holds the present document
-  private redo: Gesture[] | undefined; // to be authored again after the load under way
+  private holding = false; // gestures wait for the document of the next epoch
+  private redo: Gesture[] = []; // to be authored again after the load under way
   private waiting: Uint8Array[] = [];
+  private readonly backlog = new Backlog();
   private lastBatch = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private readonly asks = new Map<number, (heads: { heads: readonly string[]; changes: number }) => void>();
@@ -63,24 +91,50 @@ export class Page {
     return this.live;
   }
 
+  /** The epoch that the document is of. */
+  get epoch(): number {
+    return this.held;
+  }
+
+  /** From this number of the log on nothing is missing that a later epoch's document needs. */
+  get keptFrom(): number {
+    return this.backlog.from;
+  }
+
   /** Gestures that are not safe at the server yet. */
   get unsaved(): number {
-    return this.gestures.size + (this.redo?.length ?? 0);
+    return this.gestures.size + this.redo.length;
   }
 
   unsavedWrites(): ElementWrite[] {
-    return [...(this.redo ?? []), ...this.gestures.values()].flatMap((g) => g.writes);
+    return [...this.redo, ...this.gestures.values()].flatMap((g) => g.writes);
   }
 
-  /** Authors one gesture. Before the document is there, it waits for it. */
-  commit(writes: readonly ElementWrite[]): void {
-    if (writes.length === 0) return;
+  /** Authors one gesture. Before the document is there, it waits for it. Answers its number. */
+  commit(writes: readonly ElementWrite[]): number {
+    if (writes.length === 0) return 0;
     this.shadow.write(writes);
-    this.author({ writes, changes: undefined, refusals: 0 });
+    const gesture = { id: this.nextGesture++, writes, asked: false, changes: undefined, epoch: 0, refusals: 0 };
+    this.author(gesture);
+    return gesture.id;
   }
 
-  entries(entries: readonly Entry[]): void {
-    for (const e of entries) if (e.kind === 1) this.waiting.push(e.bytes);
+  /** Authors what somebody made elsewhere and that could not be taken as it was: shows it, too. */
+  again(writes: readonly ElementWrite[]): number {
+    const known = writes.filter((w) => w.create || this.shadow.get(w.id) !== undefined);
+    const gesture = this.commit(known);
+    if (this.live) this.events.changed(new Set(known.map((w) => w.id)));
+    return gesture;
+  }
+
+  /** Committed entries of this page in the log's order, out of `count` entries of the log that begin with number `from`. */
+  entries(entries: readonly Entry[], from: number, count = entries.length): void {
+    this.backlog.follow(from, count);
+    for (const e of entries) {
+      if (!isChange(e)) continue;
+      if (this.live && e.epoch === this.held) this.waiting.push(e.bytes);
+      else if (!this.live || e.epoch > this.held) this.backlog.keep(e);
+    }
     if (!this.live || this.timer !== undefined || this.waiting.length === 0) return;
     const wait = this.lastBatch + BATCH_MS - performance.now();
     this.timer = setTimeout(() => this.applyWaiting(), Math.max(0, wait));
@@ -92,10 +146,24 @@ export class Page {
     const gesture = number === undefined ? undefined : this.gestures.get(number);
     gesture?.changes?.delete(change);
     if (number !== undefined && gesture?.changes?.size === 0) this.gestures.delete(number);
+    this.checkQuiet();
   }
 
   setActor(actor: Uint8Array): void {
     if (this.live) this.port.post({ type: "actor", actor });
+  }
+
+  /** From now on gestures wait, shown by the shadow, for the document of the next epoch; quiet() comes when nothing of this one is on its way. */
+  hold(): void {
+    this.holding = true;
+    this.checkQuiet();
+  }
+
+  /** It does not come, for now: what waits is authored in this epoch. */
+  release(): void {
+    if (!this.holding) return;
+    this.holding = false;
+    for (const [number, gesture] of this.gestures) this.ask(number, gesture);
   }
 
   /** The document is being fetched: entries wait until load(). */
@@ -103,32 +171,35 @@ export class Page {
     this.live = false;
     clearTimeout(this.timer);
     this.timer = undefined;
+    this.waiting = []; // whoever fetches asks the log from there on
     this.loadNumber++;
   }
 
   /**
-   * Takes a fetched document. Unacknowledged changes are kept as they are; `offer` names actors (hex) whose changes of the old document
-   * are handed to the server again where the new one lacks them. After refuse(), gestures are authored anew instead.
+   * Takes a fetched document. Unacknowledged changes of its epoch are kept as they are; `offer` names actors (hex) whose changes of the old
+   * document are handed to the server again where the new one lacks them. After refuse(), gestures are authored anew instead.
    */
-  load(bytes: Uint8Array | undefined, actor: Uint8Array, offer?: readonly string[]): void {
+  load({ bytes, epoch }: Loaded, actor: Uint8Array, offer?: readonly string[]): void {
     this.suspend();
-    const own = [...this.gestures.values()].flatMap((g) => [...(g.changes?.values() ?? [])]);
-    this.port.post({ type: "load", load: this.loadNumber, bytes, actor, own: offer ? [] : own, offer });
+    this.held = epoch;
+    const own = [...this.gestures.values()].filter((g) => g.epoch === epoch).flatMap((g) => [...(g.changes?.values() ?? [])]);
+    const changes = [...this.backlog.take(epoch), ...(offer ? [] : own)];
+    this.port.post({ type: "load", load: this.loadNumber, bytes, actor, changes, offer });
   }
 
   /**
-   * The server refused a change of ours (docs/protocol.md §4). Automerge cannot take it back: the document is dropped, and after the next
-   * load() the gestures that were on their way are authored again, except one that can only be refused again. Returns false when `mayWrite` is.
+   * The server refused a change (docs/protocol.md §4). Automerge cannot take it back: the document is dropped, and after the next load() the
+   * gestures that were on their way are authored again, except one that can only be refused again.
    */
-  refuse(hash: Uint8Array, code: string): void {
+  refuse(isRefused: (chunk: Uint8Array) => boolean, code: string): void {
     this.suspend();
-    const all = [...(this.redo ?? []), ...this.gestures.values()];
-    const culprit = all.find((g) => g.changes && [...g.changes.values()].some((c) => startsWith(hash, c.subarray(4, 8))));
-    const hopeless = culprit !== undefined && (CONTENT.has(code) || ++culprit.refusals > 1);
+    const all = [...this.redo, ...this.gestures.values()];
+    const culprit = all.find((g) => g.changes && [...g.changes.values()].some(isRefused));
+    const hopeless = culprit !== undefined && (isHopeless(code) || ++culprit.refusals > 1);
     this.redo = all.filter((g) => !(hopeless && g === culprit));
     this.gestures.clear();
     this.gestureOf.clear();
-    if (hopeless) this.events.refused(culprit.writes, code);
+    if (hopeless) this.events.refused(culprit.id, culprit.writes, code);
   }
 
   /** Gives up what is not saved, for example because the person may no longer write; returns it. */
@@ -136,7 +207,7 @@ export class Page {
     const writes = this.unsavedWrites();
     this.gestures.clear();
     this.gestureOf.clear();
-    this.redo = undefined;
+    this.redo = [];
     return writes;
   }
 
@@ -149,10 +220,23 @@ export class Page {
   }
 
   private author(gesture: Gesture): void {
-    const number = this.nextGesture++;
+    const number = this.nextCommit++;
     gesture.changes = undefined;
+    gesture.asked = false;
     this.gestures.set(number, gesture);
-    if (this.live) this.port.post({ type: "commit", gesture: number, writes: gesture.writes });
+    this.ask(number, gesture);
+  }
+
+  private ask(number: number, gesture: Gesture): void {
+    if (!this.live || this.holding || gesture.asked) return;
+    gesture.asked = true;
+    this.port.post({ type: "commit", gesture: number, writes: gesture.writes });
+  }
+
+  private checkQuiet(): void {
+    if (!this.live || !this.holding) return;
+    for (const gesture of this.gestures.values()) if (gesture.asked) return;
+    this.events.quiet();
   }
 
   private applyWaiting(): void {
@@ -192,35 +276,51 @@ export class Page {
     if (!gesture || !this.live) return; // authored before the document was dropped: it is authored again
     const changes = answer.changes.map((bytes) => ({ id: this.nextChange++, bytes }));
     gesture.changes = new Map(changes.map((c) => [c.id, c.bytes]));
+    gesture.epoch = this.held;
     for (const c of changes) this.gestureOf.set(c.id, answer.gesture);
     if (changes.length === 0) this.gestures.delete(answer.gesture);
     const changed = this.shadow.committed(gesture.writes, answer.elements);
-    if (changes.length > 0) this.events.send(changes);
+    this.events.send({ gesture: gesture.id, epoch: this.held, writes: gesture.writes, changes });
     if (changed.size > 0) this.events.changed(changed);
+    this.checkQuiet();
   }
 
   private documentLoaded(elements: Record<string, ElementWrite["props"]>, offered: readonly Uint8Array[]): void {
+    const again = [...this.redo];
+    for (const [number, g] of this.gestures) {
+      if (g.changes !== undefined) continue;
+      this.gestures.delete(number);
+      again.push(g);
+    }
+    for (const g of again) g.writes = g.writes.map((w) => this.revived(w, elements));
     this.live = true;
+    this.holding = false;
+    this.redo = [];
     this.shadow.load(elements);
-    const again = this.redo ?? [...this.gestures.values()].filter((g) => g.changes === undefined);
-    this.redo = undefined;
-    for (const [number, g] of this.gestures) if (g.changes === undefined) this.gestures.delete(number);
     for (const gesture of again) {
       this.shadow.write(gesture.writes.filter((w) => w.create || this.shadow.get(w.id) !== undefined));
       this.author(gesture);
     }
     if (offered.length > 0) this.offer(offered);
+    this.waiting = this.backlog.take(this.held); // what came while the worker loaded
     this.applyWaiting();
     this.events.loaded();
+  }
+
+  /** Taking back the erasing of an element that the new document does not even remember means to make it again. */
+  private revived(write: ElementWrite, elements: Record<string, ElementWrite["props"]>): ElementWrite {
+    const old = this.shadow.get(write.id);
+    if (elements[write.id] || write.create || write.props.isDeleted !== false || !old) return write;
+    return { id: write.id, create: true, props: { ...old, ...write.props } };
   }
 
   private offer(changes: readonly Uint8Array[]): void {
     const known = new Map<string, number>();
     for (const g of this.gestures.values()) for (const [id, bytes] of g.changes ?? []) known.set(String(bytes), id);
-    this.events.send(changes.map((bytes) => ({ id: known.get(String(bytes)) ?? this.nextChange++, bytes })));
+    const numbered = changes.map((bytes) => ({ id: known.get(String(bytes)) ?? this.nextChange++, bytes }));
+    this.events.send({ gesture: 0, epoch: this.held, writes: [], changes: numbered });
   }
 }
 
-function startsWith(a: Uint8Array, start: Uint8Array): boolean {
-  return start.length > 0 && start.every((b, i) => a[i] === b);
-}
+/** Whether a refusal lies in the change itself: sending the same again would be refused again. */
+export const isHopeless = (code: string) => CONTENT.has(code);

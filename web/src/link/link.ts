@@ -42,6 +42,9 @@ const WELCOME_MS = 10_000;
 const SOCKET_SILENCE_MS = 45_000; // the server pings every 20 s
 const ACK_MS = 15_000;
 const GAP_MS = 300;
+const PROBE_MS = 4_000;
+const CHECK_MS = 1_000;
+const ASLEEP_MS = 5_000; // between two checks
 /** Reasons of the server's request to move (docs/protocol.md §3) that are about the channel itself; with "people" it stays for the live lane. */
 const GIVEN_UP = new Set(["health", "stalled", "closed"]);
 /** Refusals that may be a race with the homeserver's news (the room's state is on its way), and how often they are tried. */
@@ -66,6 +69,9 @@ export class Link {
   private lastHeard = 0;
   private lastAck = 0;
   private lastGap = 0;
+  private lastCheck = Date.now();
+  private probed = 0; // when it was asked whether anybody is there; 0: not, or answered
+  private dialing = false;
   private flushing = false;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private readonly watch: ReturnType<typeof setInterval>;
@@ -76,7 +82,7 @@ export class Link {
     private readonly events: LinkEvents,
   ) {
     this.random = options.random ?? Math.random;
-    this.watch = setInterval(() => this.checkHealth(), 1_000);
+    this.watch = setInterval(() => this.checkHealth(), CHECK_MS);
     if (options.openPeer) {
       this.channel = new Channel(options.openPeer, this.random, this.stats, {
         signal: (frame) => this.sendOn(0, frame),
@@ -104,16 +110,21 @@ export class Link {
     if (this.current.kind === "closed") this.refusals = this.badFrames = this.attempt = 0;
     this.stay = false;
     clearTimeout(this.timer);
-    if (this.socket) return;
+    if (this.socket || this.dialing) return;
     this.setState(this.log === "" ? { kind: "connecting", problem: "" } : { kind: "resuming", problem: "" });
     void this.dial();
   }
 
-  /** The network came back: do not wait for the timer. */
+  /** The network changed, the machine woke up, somebody looks again: connect without waiting for the timer, or see at once whether the connection still lives. */
   hurry(): void {
-    if (this.current.kind === "closed" || this.socket) return;
-    this.attempt = 0;
-    this.connect();
+    if (this.current.kind === "closed") return;
+    if (!this.socket && !this.dialing) {
+      this.attempt = 0;
+      this.connect();
+    } else if (this.current.kind === "open" && this.current.lane === 0) {
+      this.probed = Date.now();
+      this.askFrom(this.have); // answered with `people`, whatever there is
+    }
   }
 
   /** Leaves the present connection for a new one at once: for what only a welcome brings. */
@@ -137,16 +148,16 @@ export class Link {
     this.flushSoon();
   }
 
-  /** Forgets unacknowledged changes, of one document or of all: their author writes them anew. */
-  forget(doc?: string): void {
-    this.outbox.clear(doc);
+  /** Gives up unacknowledged changes, because their author writes them anew or nobody does; answers them. */
+  forget(which: (change: Outgoing) => boolean): Outgoing[] {
+    return this.outbox.remove(which);
   }
 
   /** A document was fetched as of an earlier seq than has been applied: the log is sent again from there. Entries applied twice do nothing. */
   rewind(seq: number): void {
     if (seq >= this.have) return;
     this.have = seq;
-    if (this.current.kind === "open") this.sendOn(this.current.lane, { type: "lane", lane: this.current.lane, have: seq });
+    this.askFrom(seq);
   }
 
   /** Sends a live payload if that is possible now; drops it otherwise. */
@@ -169,8 +180,9 @@ export class Link {
 
   private async dial(): Promise<void> {
     let token: string;
+    this.dialing = true;
     try {
-      token = await this.options.session.token();
+      token = await this.options.session.token().finally(() => (this.dialing = false));
     } catch (err) {
       const refused = err instanceof Refused ? err : new Refused("unreachable", String(err), 0);
       if (this.current.kind === "closed") return;
@@ -222,6 +234,7 @@ export class Link {
 
   private drop(): void {
     clearTimeout(this.timer);
+    this.probed = 0;
     this.channel?.stop();
     const socket = this.socket;
     this.socket = undefined;
@@ -259,6 +272,8 @@ export class Link {
         return this.entered(frame.from, frame.entries);
       case "live":
         return this.events.live(frame.updates);
+      case "known":
+        return this.acked(this.outbox.known(frame.doc, frame.epoch, frame.hashes));
       case "ping":
         return void this.sendOn(lane, { type: "pong", n: frame.n });
       case "lane":
@@ -295,7 +310,7 @@ export class Link {
     this.log = w.log;
     this.actor = w.actor;
     if (!w.resume) this.have = w.docs.length === 0 ? w.seq : Math.min(...w.docs.map((d) => d.seq));
-    if (foreign) this.outbox.clear(); // what the restored board lacks is offered by whoever holds the document
+    if (foreign) this.outbox.remove((change) => !change.adopted); // what the restored board lacks is offered by whoever holds the document
     this.outbox.rewind();
     this.attempt = this.refusals = this.badFrames = 0;
     this.lastAck = Date.now();
@@ -319,16 +334,24 @@ export class Link {
     const fresh = from === this.have + 1 ? entries : entries.slice(this.have + 1 - from);
     this.have = last;
     const acked = fresh.map((e) => this.outbox.ack(e)).filter((o) => o !== undefined);
-    if (acked.length > 0) this.lastAck = Date.now();
     this.events.entries(fresh, last - fresh.length + 1);
-    for (const change of acked) this.events.acked(change);
+    this.acked(acked);
+  }
+
+  private acked(changes: readonly Outgoing[]): void {
+    if (changes.length > 0) this.lastAck = Date.now();
+    for (const change of changes) this.events.acked(change);
   }
 
   private gap(): void {
     if (this.current.kind !== "open" || Date.now() - this.lastGap < GAP_MS) return;
     this.lastGap = Date.now();
     this.stats.gaps++;
-    this.sendOn(this.current.lane, { type: "lane", lane: this.current.lane, have: this.have });
+    this.askFrom(this.have);
+  }
+
+  private askFrom(have: number): void {
+    if (this.current.kind === "open") this.sendOn(this.current.lane, { type: "lane", lane: this.current.lane, have });
   }
 
   // ---- lanes and sending ----
@@ -379,12 +402,17 @@ export class Link {
   }
 
   private checkHealth(): void {
-    if (this.current.kind !== "open") return;
     const now = Date.now();
+    const slept = now - this.lastCheck > ASLEEP_MS;
+    this.lastCheck = now;
+    if (slept) this.hurry();
+    if (this.current.kind !== "open") return;
     this.channel?.check(this.current.lane === 1);
     const silent = now - this.lastHeard > SOCKET_SILENCE_MS;
     const ignored = this.storing && this.outbox.size > 0 && this.current.lane === 0 && now - this.lastAck > ACK_MS && now - this.lastHeard > ACK_MS;
-    if (silent || ignored) this.lost(1006);
+    const deaf = this.probed > 0 && now - this.probed > PROBE_MS && this.lastHeard < this.probed;
+    if (this.lastHeard >= this.probed) this.probed = 0;
+    if (silent || ignored || deaf) this.lost(1006);
   }
 
   private setState(state: LinkState): void {

@@ -1,12 +1,16 @@
-import type { ClientFrame, Entry } from "../wire/frames";
+import { kinds, type ClientFrame, type Entry } from "../wire/frames";
+import { equal, hasHash } from "./chunk";
 
-/** A change on its way: sent, and sent again, until its echo comes back. */
+/** A change on its way: sent, and sent again, until the server has acknowledged it. */
 export interface Outgoing {
   /** The author's own number for it, handed back on acknowledgement. */
   readonly id: number;
   readonly doc: string;
+  /** The one it was made for: it is sent for that for ever (docs/protocol.md §2.2). */
   readonly epoch: number;
   readonly bytes: Uint8Array;
+  /** Left behind by a tab that is gone: no document here holds it. */
+  readonly adopted?: true;
 }
 
 const MAX_CHUNKS = 64;
@@ -31,9 +35,14 @@ export class Outbox {
     this.sent = 0;
   }
 
-  clear(doc?: string): void {
-    this.items = doc === undefined ? [] : this.items.filter((i) => i.doc !== doc);
+  /** Takes out, unacknowledged, what `gone` says, and answers it. */
+  remove(gone: (item: Outgoing) => boolean): Outgoing[] {
+    const kept: Outgoing[] = [];
+    const removed: Outgoing[] = [];
+    for (const item of this.items) (gone(item) ? removed : kept).push(item);
+    this.items = kept;
     this.sent = 0;
+    return removed;
   }
 
   /** Frames of what has not been sent yet; counts it as sent. */
@@ -57,16 +66,20 @@ export class Outbox {
 
   /** The item that an entry of the log acknowledges, taken out; undefined if it is not ours or no longer waited for. */
   ack(entry: Entry): Outgoing | undefined {
-    const at = this.items.findIndex((i) => i.doc === entry.doc && equal(i.bytes, entry.bytes));
+    if (entry.kind !== kinds.change && entry.kind !== kinds.late) return undefined;
+    return this.take((i) => i.doc === entry.doc && i.epoch === entry.epoch && equal(i.bytes, entry.bytes));
+  }
+
+  /** The items that the server has by their hashes, taken out. */
+  known(doc: string, epoch: number, hashes: readonly Uint8Array[]): Outgoing[] {
+    return hashes.flatMap((hash) => this.take((i) => i.doc === doc && i.epoch === epoch && hasHash(i.bytes, hash)) ?? []);
+  }
+
+  private take(wanted: (item: Outgoing) => boolean): Outgoing | undefined {
+    const at = this.items.findIndex(wanted);
     if (at < 0) return undefined;
     const [item] = this.items.splice(at, 1);
     if (at < this.sent) this.sent--;
     return item;
   }
-}
-
-export function equal(a: Uint8Array, b: Uint8Array): boolean {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
 }

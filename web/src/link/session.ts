@@ -44,6 +44,7 @@ export interface Fetched {
   /** undefined: the document is still the genesis. */
   readonly bytes: Uint8Array | undefined;
   readonly log: string;
+  readonly epoch: number;
   readonly seq: number;
 }
 
@@ -100,7 +101,8 @@ export class Session {
   /** Downloads a document (docs/protocol.md §1.3). Throws Refused. */
   async document(board: string, doc: string): Promise<Fetched> {
     const answer = await this.request("GET", `/v1/boards/${encodeURIComponent(board)}/docs/${encodeURIComponent(doc)}/document`, await this.token());
-    const head = { log: answer.headers.get("X-Lectern-Log") ?? "", seq: Number(answer.headers.get("X-Lectern-Seq") ?? 0) };
+    const number = (name: string) => Number(answer.headers.get(name) ?? 0);
+    const head = { log: answer.headers.get("X-Lectern-Log") ?? "", epoch: number("X-Lectern-Epoch"), seq: number("X-Lectern-Seq") };
     return { ...head, bytes: answer.status === 204 ? undefined : new Uint8Array(await answer.arrayBuffer()) };
   }
 

@@ -65,10 +65,13 @@ export interface Welcome {
   readonly ice: readonly { readonly urls: readonly string[]; readonly username: string; readonly credential: string }[];
 }
 
+/** What an entry of the log is (docs/protocol.md §2.2). */
+export const kinds = { change: 1, epoch: 2, carry: 3, late: 4, page: 5 } as const;
+
 export interface Entry {
   readonly doc: string;
   readonly epoch: number;
-  /** 1 change; others are counted and skipped. */
+  /** One of `kinds`; others are counted and skipped. */
   readonly kind: number;
   readonly actor: Uint8Array;
   readonly bytes: Uint8Array;
@@ -97,6 +100,7 @@ export type ServerFrame =
   | { readonly type: "live"; readonly updates: readonly LiveUpdate[] }
   | { readonly type: "people"; readonly full: boolean; readonly joined: readonly Person[]; readonly left: readonly number[] }
   | { readonly type: "role"; readonly role: string; readonly reason: string }
+  | { readonly type: "known"; readonly doc: string; readonly epoch: number; readonly hashes: readonly Uint8Array[] }
   | { readonly type: "reset"; readonly doc: string; readonly hash: Uint8Array; readonly code: string; readonly message: string; readonly actor: Uint8Array }
   | ({ readonly type: "saved" } & Saved)
   | { readonly type: "rtc.answer"; readonly sdp: string; readonly ticket: Uint8Array }
@@ -152,6 +156,8 @@ export function decodeFrame(bytes: Uint8Array): ServerFrame | null {
       const m = map(frame[1]);
       return { type: "role", role: text(m.role), reason: text(m.reason) };
     }
+    case 37:
+      return { type: "known", doc: text(frame[1]), epoch: epoch(frame[2]), hashes: hashes(list(frame[3])) };
     case 38: {
       const m = map(frame[1]);
       return { type: "reset", doc: text(m.doc), hash: blob(m.hash), code: text(m.code), message: text(m.message), actor: blob(m.actor) };
@@ -203,7 +209,7 @@ function welcome(m: Record<string, unknown>): Welcome {
     companion: text(m.companion),
     docs: list(m.docs).map((d) => {
       const r = map(d);
-      return { doc: text(r.doc), epoch: uint(r.epoch), seq: uint(r.seq) };
+      return { doc: text(r.doc), epoch: epoch(r.epoch), seq: uint(r.seq) };
     }),
     resume: bool(m.resume),
     saved: saved(map(m.saved)),
@@ -222,7 +228,14 @@ function saved(m: Record<string, unknown>): Saved {
 
 function entry(value: unknown): Entry {
   const e = list(value);
-  return { doc: text(e[0]), epoch: uint(e[1]), kind: uint(e[2]), actor: blob(e[3]), bytes: blob(e[4]) };
+  return { doc: text(e[0]), epoch: epoch(e[1]), kind: uint(e[2]), actor: blob(e[3]), bytes: blob(e[4]) };
+}
+
+const MAX_KNOWN = 1024;
+
+function hashes(items: readonly unknown[]): Uint8Array[] {
+  if (items.length > MAX_KNOWN) throw new FrameError("too_large", `${items.length} hashes, at most ${MAX_KNOWN} are allowed`);
+  return items.map((item) => (item instanceof Uint8Array && item.length === 32 ? item : wrong("a hash")));
 }
 
 function liveUpdate(value: unknown): LiveUpdate {
@@ -258,4 +271,8 @@ function int(v: unknown): number {
 function uint(v: unknown): number {
   const n = int(v);
   return n >= 0 ? n : wrong("a number from 0");
+}
+function epoch(v: unknown): number {
+  const n = uint(v);
+  return n <= 0xffff_ffff ? n : wrong("a number of 32 bits");
 }

@@ -44,7 +44,7 @@ export class QueuedWorker implements Port {
       case "load": {
         const old = this.page;
         const next = new PageDocument(r.bytes ?? genesis, r.actor);
-        if (r.own.length > 0) next.apply(r.own);
+        if (r.changes.length > 0) next.apply(r.changes);
         const offered = r.offer && old ? next.missing(old, r.offer) : [];
         if (offered.length > 0) next.apply(offered);
         this.page = next;

@@ -1,4 +1,5 @@
 import { decode, encode } from "cborg";
+import { hashOf, type EpochModel } from "./epochs";
 import type { OpenPeer, PeerEvents } from "../../src/link/peer";
 import type { OpenSocket, SocketEvents } from "../../src/link/socket";
 
@@ -70,6 +71,10 @@ export class FakeServer {
   readonly seen: Frame[] = [];
   refuse: ((chunk: Uint8Array) => string | undefined) | undefined;
   nextActor = 1;
+  /** With it, changes go into real documents, which have epochs. */
+  model: EpochModel | undefined;
+  /** How far back a client may resume. */
+  reach = Infinity;
 
   get open(): Connection | undefined {
     return this.connections.findLast((c) => !c.dead);
@@ -118,10 +123,15 @@ export class FakeServer {
   /** Sends every ready connection what it has not got. */
   flush(c: Connection, most = Infinity): void {
     if (!c.ready || c.dead) return;
-    const some = this.entries.slice(c.cursor, c.cursor + most);
-    if (some.length === 0) return;
-    c.send(c.lane, [33, c.cursor + 1, some]);
-    c.cursor += some.length;
+    for (const end = Math.min(c.cursor + most, this.entries.length); c.cursor < end; ) {
+      const some = [];
+      for (let size = 0, i = c.cursor; i < end && size < 48_000 && some.length < 1_000; i++) {
+        some.push(this.entries[i]!);
+        size += this.entries[i]![4].length + 80;
+      }
+      c.send(c.lane, [33, c.cursor + 1, some]);
+      c.cursor += some.length;
+    }
   }
 
   handle(c: Connection, lane: 0 | 1, f: Frame): void {
@@ -129,18 +139,20 @@ export class FakeServer {
     switch (f[0]) {
       case 2: {
         const hello = f[1] as { log: string; have: number; actor: Uint8Array };
-        const resume = hello.log === this.log && hello.have <= this.entries.length;
-        c.cursor = resume ? hello.have : 0;
+        const resume = hello.log === this.log && hello.have <= this.entries.length && hello.have >= this.entries.length - this.reach;
+        const ref = this.model ? { doc: this.model.doc, epoch: this.model.document().epoch, seq: this.model.document().seq } : { doc: "page", epoch: 0, seq: 0 };
+        c.cursor = resume ? hello.have : ref.seq;
         c.ready = true;
         const actor = hello.actor.length === 16 ? hello.actor : new Uint8Array(16).fill(this.nextActor++);
-        c.send(0, [32, welcome({ log: this.log, seq: this.entries.length, actor, resume, rtc: this.rtc })]);
+        c.send(0, [32, welcome({ log: this.log, seq: this.entries.length, actor, resume, rtc: this.rtc, docs: [ref] })]);
         return;
       }
       case 3:
         for (const chunk of f[3] as Uint8Array[]) {
           const code = this.refuse?.(chunk);
           if (code !== undefined) c.send(c.lane, [38, { doc: f[1], hash: chunk.slice(4, 8), code, message: "no", actor: new Uint8Array(16).fill(this.nextActor++) }]);
-          else this.commit(f[1] as string, chunk);
+          else if (!this.model) this.commit(f[1] as string, chunk);
+          else if (!this.model.take(f[2] as number, chunk)) c.send(c.lane, [37, f[1], f[2], [hashOf(chunk)]]);
         }
         return;
       case 5:

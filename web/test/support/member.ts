@@ -1,0 +1,80 @@
+import { Board, type Surface } from "../../src/board/board";
+import { byIndex } from "../../src/board/element";
+import type { Login, Session } from "../../src/link/session";
+import { QueuedWorker } from "./document";
+import { FakeScene } from "./scene";
+import type { Connection, FakeServer } from "./server";
+
+/** Somebody with the whole board behind their page, the real one but for browser, network and Excalidraw. */
+export class Member {
+  readonly scene = new FakeScene();
+  readonly worker = new QueuedWorker();
+  readonly board: Board;
+  online = true;
+  fetches = 0;
+  private connection: Connection | undefined;
+
+  constructor(
+    readonly server: FakeServer,
+    readonly random: () => number,
+    readonly person = "@ada:example.org",
+  ) {
+    const session: Pick<Session, "token" | "forget" | "document" | "info"> = {
+      info: { user_id: person } as Login,
+      forget: () => undefined,
+      token: () => (this.online ? Promise.resolve("token") : Promise.reject(new Error("offline"))),
+      document: () => {
+        if (!this.online) return Promise.reject(new Error("offline"));
+        this.fetches++;
+        return Promise.resolve(server.model!.document());
+      },
+    };
+    this.board = new Board({
+      session,
+      port: this.worker,
+      random,
+      openSocket: (events) => {
+        const pipe = server.openSocket(events);
+        this.connection = server.connections.at(-1);
+        return pipe;
+      },
+    });
+    const surface: Surface = Object.assign(this.scene, { busy: () => this.scene.hold.size > 0, reveal: () => undefined, showCollaborators: () => undefined });
+    this.board.attach(surface);
+    this.board.link.connect();
+  }
+
+  /** The network takes whatever there is, both ways. Answers how much that was. */
+  carry(most = Infinity): number {
+    const c = this.connection;
+    if (!c || c.dead) return 0;
+    const read = c.read(most);
+    this.server.flush(c, most);
+    return read + c.deliver(0, most);
+  }
+
+  cut(): void {
+    this.connection?.cut();
+  }
+
+  goOffline(): void {
+    this.online = false;
+    this.cut();
+  }
+
+  /** Excalidraw tells of what the user did. */
+  tell(): void {
+    this.board.sceneChanged(this.scene.list, this.scene.hold.size > 0);
+  }
+
+  get page() {
+    return this.board.page;
+  }
+
+  visible(): unknown[] {
+    return [...this.scene.list]
+      .sort(byIndex)
+      .filter((e) => !e.isDeleted)
+      .map(({ version: _v, versionNonce: _n, updated: _u, lastCommittedPoint: _l, boundElements: _b, ...e }) => e);
+  }
+}
