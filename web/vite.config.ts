@@ -48,5 +48,6 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts", "src/**/*.test.ts"],
     environment: "node",
+    testTimeout: 30_000, // several minutes of seeded editing, on machines that do other things as well
   },
 });

@@ -35,6 +35,7 @@ class Person {
       },
       refused: (_gesture, writes) => this.refused.push(...writes.map((w) => w.id)),
       quiet: () => undefined,
+      have: () => undefined,
     });
     this.binding = new Binding(this.scene, this.page, { holdElements, random });
     this.page.load(fresh, actor(n));

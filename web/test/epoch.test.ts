@@ -6,7 +6,6 @@ import { pick, seeded } from "./support/random";
 import { rectangle, stroke, words } from "./support/scene";
 import { FakeServer } from "./support/server";
 
-vi.setConfig({ testTimeout: 30_000 });
 beforeAll(startEngine);
 beforeEach(() => {
   vi.useFakeTimers();

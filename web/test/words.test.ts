@@ -7,8 +7,8 @@ import { de } from "../src/ui/messages.de";
 import { en } from "../src/ui/messages.en";
 
 const t = translator("en");
-const base = { link: { kind: "open", lane: 0 } as const, ready: true, documentProblem: false, unsaved: 0, saved: { seq: 1, at: 1_000_000, problem: "", since: 0 } };
-const placeholders = (s: string) => [...s.matchAll(/\{(\w+)\}/g)].map((m) => m[1]).sort();
+const base = { link: { kind: "open", lane: 0 } as const, ready: true, documentProblem: false, role: "participant", unsaved: 0, tabOnly: false, durable: true, saved: { seq: 1, at: 1_000_000, problem: "", since: 0 } };
+const placeholders = (s: string) => [...new Set([...s.matchAll(/\{(\w+)[}|]/g)].map((m) => m[1]))].sort();
 
 describe("words", () => {
   test("WG41 every message exists in every language, with the same placeholders", () => {
@@ -23,16 +23,27 @@ describe("words", () => {
     expect(translator("fr")("cancel")).toBe(en.cancel);
     expect(translator("de-AT")("cancel")).toBe(de.cancel);
     expect(fill("{a} {b}", { a: 1 })).toBe("1 {b}");
+    expect([0, 1, 2].map((n) => fill("{n} {n|cat|cats}", { n }))).toEqual(["0 cats", "1 cat", "2 cats"]);
   });
   test("WG42 every state has a headline, and what is wrong is a sentence", () => {
     expect(headline(base, t)).toEqual({ text: "Live", tone: "good" });
     expect(headline({ ...base, ready: false }, t).tone).toBe("busy");
     expect(headline({ ...base, link: { kind: "connecting", problem: "" } }, t).tone).toBe("busy");
-    expect(headline({ ...base, link: { kind: "resuming", problem: "" } }, t).tone).toBe("bad");
+    const away = { ...base, link: { kind: "resuming", problem: "" } as const };
+    expect(headline(away, t)).toEqual({ text: "Offline, you can go on drawing", tone: "busy" });
+    expect(headline({ ...away, tabOnly: true }, t).tone).toBe("bad");
+    expect(headline({ ...away, role: "viewer" }, t).text).toBe("Reconnecting …");
     expect(problemText(base, 0, t)).toBe("");
     const offline = { ...base, link: { kind: "resuming", problem: "draining" } as const };
-    expect(problemText({ ...offline, unsaved: 3 }, 0, t)).toContain("3 not sent yet");
+    expect(problemText({ ...offline, unsaved: 3 }, 0, t)).toContain("3 changes waiting to be sent, saved on this device.");
+    expect(problemText({ ...offline, unsaved: 1, tabOnly: true }, 0, t)).toContain("1 change waiting to be sent. It is in this tab only");
+    expect(problemText({ ...offline, unsaved: 1 }, 0, translator("de"))).toContain("1 Änderung wartet auf das Senden, auf diesem Gerät gesichert");
+    expect(problemText({ ...offline, unsaved: 2 }, 0, translator("de"))).toContain("2 Änderungen warten");
     expect(problemText(offline, 0, t)).toContain("restarts");
+    expect(problemText(offline, 0, t)).not.toContain("tab"); // no wolf
+    expect(problemText({ ...offline, durable: false }, 0, t)).toContain("leave this tab open");
+    expect(problemText({ ...base, durable: false }, 0, t)).toBe("");
+    expect(problemText({ ...offline, role: "viewer", durable: false }, 0, t)).not.toContain("draw");
   });
   test("WG42 every reason why the copy in the room is not the newest has its own sentence, in every language, that says what becomes of one's work", () => {
     const codes = ["unreachable", "failing", "busy", "power", "too_large", "signed_out", "stuck", "heavy", "damaged", "storage", "other"];

@@ -110,11 +110,11 @@ function Notices({ notices, board, t }: { readonly notices: readonly Notice[]; r
         <div className="notice" key={i}>
           <p>
             {"writes" in n ? <b>{t(`${n.kind}.title`)} </b> : null}
-            {n.kind === "refused" ? t("refused.text", { code: n.code }) : n.kind === "unsent" ? t("unsent.text") : t(n.kind)}
+            {n.kind === "refused" ? t("refused.text", { code: n.code }) : n.kind === "unsent" || n.kind === "stale" ? t(`${n.kind}.text`) : t(n.kind)}
           </p>
           <div className="notice-actions">
             {"writes" in n ? <button type="button" onClick={() => saveAsFile(n.writes)}>{t("unsent.save")}</button> : null}
-            <button type="button" onClick={() => board.dismiss(n)}>{t(n.kind === "unsent" ? "unsent.discard" : "close")}</button>
+            <button type="button" onClick={() => board.dismiss(n)}>{t("writes" in n ? "unsent.discard" : "close")}</button>
           </div>
         </div>
       ))}

@@ -1,8 +1,7 @@
 /** One open board: link, page, binding and presence wired together, and the state that the page shows. Knows no React. */
-import type { ElementWrite } from "../doc/messages";
 import { Page, type Port } from "../doc/page";
 import { Link, type LinkOptions, type LinkState } from "../link/link";
-import { hasHash, hex } from "../link/chunk";
+import { hex } from "../link/chunk";
 import type { Home, Session } from "../link/session";
 import type { LiveUpdate, Saved, ServerFrame, Welcome } from "../wire/frames";
 import { Store } from "../ui/store";
@@ -10,11 +9,11 @@ import { Binding, type Scene } from "./binding";
 import { Documents } from "./documents";
 import type { SceneElement } from "./element";
 import { CURSOR, ELEMENTS, encodeCursor, encodeElements, LiveSender, type Cursor } from "./live";
+import { Outstanding, type Lost, type OutstandingOptions } from "./outstanding";
 import { Presence, type Participant } from "./presence";
 
 export type Notice =
-  | { readonly kind: "refused"; readonly code: string; readonly writes: readonly ElementWrite[] }
-  | { readonly kind: "unsent"; readonly writes: readonly ElementWrite[] }
+  | Lost
   | { readonly kind: "unsupported" | "drop" | "viewer.demoted" | "viewer.promoted" };
 
 /** What the page shows besides the drawing. */
@@ -25,7 +24,12 @@ export interface View {
   readonly encrypted: boolean | undefined;
   readonly companion: string;
   readonly saved: Saved;
+  /** Gestures that the server does not have. */
   readonly unsaved: number;
+  /** Some of them would be gone if this tab were, and have been for a while. */
+  readonly tabOnly: boolean;
+  /** Whether this device keeps unsent work. */
+  readonly durable: boolean;
   readonly people: readonly Participant[];
   readonly elements: number;
   readonly notices: readonly Notice[];
@@ -44,13 +48,16 @@ export interface Surface extends Scene {
 }
 
 export interface BoardOptions extends Omit<LinkOptions, "session"> {
-  readonly session: Pick<Session, "token" | "forget" | "document" | "home" | "takeOver">;
+  readonly session: Pick<Session, "token" | "forget" | "document" | "info" | "skew" | "home" | "takeOver">;
   readonly port: Port;
+  /** Absent: unsent work stays in memory. */
+  readonly keep?: Pick<OutstandingOptions, "open" | "locks">;
   readonly holdElements?: boolean;
 }
 
 const CLEAR_LIVE_MS = 400; // after a commit: its entry reaches the others first
 const CATCH_UP_MS = 100;
+const STORE_MS = 400; // writing to the store takes milliseconds: nobody needs to hear of them
 
 export class Board {
   readonly view = new Store<View>({
@@ -61,6 +68,8 @@ export class Board {
     companion: "",
     saved: { seq: 0, at: 0, problem: "", since: 0 },
     unsaved: 0,
+    tabOnly: false,
+    durable: true,
     people: [],
     elements: 0,
     notices: [],
@@ -70,6 +79,7 @@ export class Board {
   readonly link: Link;
   readonly page: Page;
   readonly documents: Documents;
+  readonly outstanding: Outstanding;
   private readonly presence = new Presence();
   private readonly sender: LiveSender;
   // Owned by the page's one thread.
@@ -85,7 +95,7 @@ export class Board {
 
   constructor(private readonly options: BoardOptions) {
     this.page = new Page(options.port, {
-      send: ({ changes, epoch }) => this.link.send(changes.map((c) => ({ ...c, doc: this.documents.doc, epoch }))),
+      send: (authored) => this.outstanding.send(authored),
       changed: (ids) => {
         this.presence.settled(ids);
         this.binding?.remote(ids);
@@ -98,9 +108,11 @@ export class Board {
         this.view.set({ ready: true, documentProblem: false });
         this.count();
         this.documents.loaded();
+        this.outstanding.loaded();
       },
       broken: () => void this.documents.refetch(),
-      refused: (_gesture, writes, code) => this.notify({ kind: "refused", code, writes }),
+      refused: (gesture, writes, code) => this.outstanding.refused(gesture, writes, code),
+      have: (change) => this.outstanding.safe(change),
       quiet: () => this.documents.quiet(),
     });
     this.documents = new Documents({
@@ -114,10 +126,23 @@ export class Board {
       problem: () => this.view.set({ documentProblem: true }),
       ...(options.random ? { random: options.random } : {}),
     });
+    this.outstanding = new Outstanding({
+      open: () => Promise.reject(new Error("nothing is kept here")),
+      locks: undefined,
+      ...options.keep,
+      page: this.page,
+      link: () => this.link,
+      doc: () => this.documents.doc,
+      mayWrite: () => this.mayWrite,
+      changed: () => this.count(),
+      offer: (lost) => this.notify(lost),
+      withdraw: (lost) => this.withdraw(lost),
+    });
     this.link = new Link(options, {
       state: (link) => {
         if (link.kind !== "open") this.documents.disconnected();
         this.view.set({ link });
+        if (link.kind === "closed" && link.code !== "left") this.outstanding.ended();
       },
       welcome: (w, foreign) => this.welcomed(w, foreign),
       entries: (entries, from) => {
@@ -126,7 +151,7 @@ export class Board {
       },
       acked: (change) => {
         this.documents.acked(change.epoch);
-        this.page.acked(change.id);
+        this.outstanding.acked(change);
         this.count();
       },
       live: (updates) => this.live(updates),
@@ -218,6 +243,12 @@ export class Board {
   }
 
   dismiss(notice: Notice): void {
+    this.withdraw(notice);
+    if ("discard" in notice) notice.discard();
+    this.count();
+  }
+
+  private withdraw(notice: Notice): void {
     this.view.set({ notices: this.view.get().notices.filter((n) => n !== notice) });
   }
 
@@ -245,11 +276,13 @@ export class Board {
     this.presence.welcome(w.session);
     this.view.set({ role: w.role, encrypted: w.encrypted, companion: w.companion, saved: w.saved });
     this.documents.welcomed(w, foreign);
+    this.outstanding.welcomed(this.options.session.info?.user_id, w.board, this.options.session.skew);
   }
 
   private setActor(actor: Uint8Array): void {
     this.actor = actor;
     if (actor.length > 0) this.actors.add(hex(actor));
+    this.outstanding.hold(hex(actor));
   }
 
   private event(frame: Extract<ServerFrame, { type: "people" | "role" | "reset" | "saved" | "error" }>): void {
@@ -266,18 +299,12 @@ export class Board {
         this.view.set({ role: frame.role });
         if (frame.role !== "viewer" && this.actor.length === 0) this.link.reconnect(); // the actor to write under comes with a welcome
         if (could !== (frame.role !== "viewer")) this.notify({ kind: could ? "viewer.demoted" : "viewer.promoted" });
-        return;
+        return this.outstanding.roleChanged();
       }
-      case "reset": {
-        if (frame.doc !== this.documents.doc) return;
-        this.link.forget((change) => change.doc === frame.doc);
-        this.page.refuse((chunk) => hasHash(chunk, frame.hash), frame.code);
-        if (frame.actor.length === 0) {
-          const writes = this.page.abandon();
-          if (writes.length > 0) this.notify({ kind: "unsent", writes });
-        } else this.setActor(frame.actor);
+      case "reset":
+        if (frame.actor.length > 0) this.setActor(frame.actor);
+        this.outstanding.reset(frame.hash, frame.code, frame.actor.length > 0);
         return void this.documents.refetch();
-      }
       case "saved":
         return this.view.set({ saved: { seq: frame.seq, at: frame.at, problem: frame.problem, since: frame.since } });
       case "error":
@@ -306,9 +333,19 @@ export class Board {
     });
   }
 
+  private counting: ReturnType<typeof setTimeout> | undefined;
   private count(): void {
-    const { unsaved } = this.page;
-    const elements = this.page.shadow.size;
-    this.view.set({ unsaved, elements });
+    const { count: unsaved, durable, atRisk } = this.outstanding;
+    this.view.set({ unsaved, durable, elements: this.page.shadow.size, ...(atRisk === 0 ? { tabOnly: false } : {}) });
+    if (atRisk === 0 || this.counting !== undefined) return;
+    this.counting = setTimeout(() => {
+      this.counting = undefined;
+      if (this.outstanding.atRisk > 0) this.view.set({ tabOnly: true });
+    }, STORE_MS);
+  }
+
+  /** Something would be lost if the tab were closed now. */
+  get wouldLose(): boolean {
+    return this.outstanding.atRisk > 0;
   }
 }

@@ -1,11 +1,13 @@
 /** The whiteboard page: everything behind the small entry. */
 import { createRoot } from "react-dom/client";
 import { languages as excalidrawLanguages } from "@excalidraw/excalidraw";
+import type { ElementWrite } from "../doc/messages";
 import type { Port } from "../doc/page";
 import { IdentityBlocked, type Host, type PageConfig } from "../host/widget";
 import { openPeer } from "../link/peer";
 import { Refused, Session } from "../link/session";
 import { openSocket } from "../link/socket";
+import { Vault } from "../link/vault";
 import { translator } from "../ui/i18n";
 import "../ui/board.css";
 import { App } from "./App";
@@ -29,10 +31,12 @@ export function openBoard(root: HTMLElement, host: Host, config: PageConfig, por
     },
   });
   const holdOff = config.test === true && new URLSearchParams(location.search).get("hold") === "0";
-  const board = new Board({ session, port, openSocket, ...("RTCPeerConnection" in window ? { openPeer } : {}), ...(holdOff ? { holdElements: false } : {}) });
+  const keep = { open: (lost: () => void) => Vault.open<readonly ElementWrite[]>(lost), locks: navigator.locks as LockManager | undefined };
+  const board = new Board({ session, port, openSocket, keep, ...("RTCPeerConnection" in window ? { openPeer } : {}), ...(holdOff ? { holdElements: false } : {}) });
   let api: ExcalidrawAPI | null = null;
   exposeDiagnostics(board, config, () => api);
   for (const change of ["online", "offline", "visibilitychange"]) addEventListener(change, () => document.visibilityState === "visible" && board.link.hurry(), true);
+  addEventListener("beforeunload", (e) => board.wouldLose && e.preventDefault());
   addEventListener("pagehide", () => void session.end());
   board.link.connect();
   createRoot(root).render(<App board={board} host={host} t={translator(host.language)} language={language} onAPI={(a) => (api = a)} />);

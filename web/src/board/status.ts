@@ -6,18 +6,21 @@ import type { View } from "./board";
 export type Tone = "good" | "busy" | "bad";
 
 /** The short word with the dot. */
-export function headline(v: Pick<View, "link" | "ready" | "documentProblem">, t: Translate): { text: string; tone: Tone } {
+export function headline(v: Pick<View, "link" | "ready" | "documentProblem" | "role" | "tabOnly">, t: Translate): { text: string; tone: Tone } {
   switch (v.link.kind) {
     case "connecting":
       return { text: t("status.connecting"), tone: "busy" };
     case "resuming":
-      return { text: t("status.resuming.short"), tone: "bad" };
+      // Nothing is wrong with anybody's work as long as this device keeps it.
+      return { text: t(draws(v) ? "status.offline" : "status.resuming.short"), tone: v.tabOnly || !v.ready ? "bad" : "busy" };
     case "closed":
       return { text: closedTitle(v.link, t), tone: "bad" };
     case "open":
       return v.ready ? { text: t("status.live"), tone: "good" } : { text: t("status.loading"), tone: v.documentProblem ? "bad" : "busy" };
   }
 }
+
+const draws = (v: Pick<View, "ready" | "role">) => v.ready && (v.role === "participant" || v.role === "moderator");
 
 /** How old the copy in the room is. */
 export function savedText(v: Pick<View, "saved">, now: number, t: Translate): string {
@@ -31,12 +34,13 @@ export function savedText(v: Pick<View, "saved">, now: number, t: Translate): st
 }
 
 /** A sentence on what is wrong, "" when nothing is. */
-export function problemText(v: Pick<View, "link" | "unsaved" | "saved" | "documentProblem">, now: number, t: Translate): string {
+export function problemText(v: Pick<View, "link" | "ready" | "role" | "unsaved" | "tabOnly" | "durable" | "saved" | "documentProblem">, now: number, t: Translate): string {
   const parts: string[] = [];
   if (v.link.kind === "connecting" && v.link.problem) parts.push(linkProblem(v.link.problem, t));
   if (v.link.kind === "resuming") {
     if (v.link.problem) parts.push(linkProblem(v.link.problem, t));
-    parts.push(v.unsaved > 0 ? t("status.unsent", { count: v.unsaved }) : t("status.resuming"));
+    if (v.unsaved > 0) parts.push(t(v.tabOnly ? "status.waiting.tab" : "status.waiting", { count: v.unsaved }));
+    else if (draws(v)) parts.push(t(v.durable ? "status.resuming" : "status.resuming.tab"));
   }
   if (v.link.kind === "open" && v.documentProblem) parts.push(t("problem.document"));
   if (v.saved.problem && v.link.kind === "open") parts.push(savedProblem(v.saved, now, t));

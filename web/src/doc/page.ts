@@ -34,6 +34,8 @@ export interface PageEvents {
   broken(): void;
   /** Work that the server refuses as such and that was left out. */
   refused(gesture: number, writes: readonly ElementWrite[], code: string): void;
+  /** A change of ours is in the restored document already. */
+  have(change: number): void;
   /** While gestures wait (hold()): nothing of this epoch is on its way any more. */
   quiet(): void;
 }
@@ -72,6 +74,7 @@ export class Page {
   private loadNumber = 0;
   private held = 0; // epoch
   private live = false; // the worker holds the present document
+  private offering = false; // the load under way is of a restored document
   private holding = false; // gestures wait for the document of the next epoch
   private redo: Gesture[] = []; // to be authored again after the load under way
   private waiting: Uint8Array[] = [];
@@ -176,12 +179,20 @@ export class Page {
   }
 
   /**
-   * Takes a fetched document. Unacknowledged changes of its epoch are kept as they are; `offer` names actors (hex) whose changes of the old
-   * document are handed to the server again where the new one lacks them. After refuse(), gestures are authored anew instead.
+   * Takes a fetched document. Unacknowledged changes of its epoch are kept as they are. After a restore, `offer` names actors (hex) whose changes
+   * of the old document are handed to the server again where the new one lacks them; of another epoch they would fit nowhere, and gestures are
+   * authored anew, as after refuse().
    */
   load({ bytes, epoch }: Loaded, actor: Uint8Array, offer?: readonly string[]): void {
     this.suspend();
+    if (offer && epoch !== this.held) {
+      this.redo.push(...this.gestures.values());
+      this.gestures.clear();
+      this.gestureOf.clear();
+      offer = undefined;
+    }
     this.held = epoch;
+    this.offering = offer !== undefined;
     const own = [...this.gestures.values()].filter((g) => g.epoch === epoch).flatMap((g) => [...(g.changes?.values() ?? [])]);
     const changes = [...this.backlog.take(epoch), ...(offer ? [] : own)];
     this.port.post({ type: "load", load: this.loadNumber, bytes, actor, changes, offer });
@@ -301,7 +312,7 @@ export class Page {
       this.shadow.write(gesture.writes.filter((w) => w.create || this.shadow.get(w.id) !== undefined));
       this.author(gesture);
     }
-    if (offered.length > 0) this.offer(offered);
+    if (this.offering) this.offer(offered);
     this.waiting = this.backlog.take(this.held); // what came while the worker loaded
     this.applyWaiting();
     this.events.loaded();
@@ -318,7 +329,9 @@ export class Page {
     const known = new Map<string, number>();
     for (const g of this.gestures.values()) for (const [id, bytes] of g.changes ?? []) known.set(String(bytes), id);
     const numbered = changes.map((bytes) => ({ id: known.get(String(bytes)) ?? this.nextChange++, bytes }));
-    this.events.send({ gesture: 0, epoch: this.held, writes: [], changes: numbered });
+    if (numbered.length > 0) this.events.send({ gesture: 0, epoch: this.held, writes: [], changes: numbered });
+    const lacking = new Set(numbered.map((c) => c.id));
+    for (const id of known.values()) if (!lacking.has(id)) this.events.have(id);
   }
 }
 

@@ -68,6 +68,9 @@ export class Session {
 
   constructor(private readonly options: SessionOptions) {}
 
+  /** How much the server's clock is ahead of ours, ms, to a second. */
+  skew = 0;
+
   /** The answer of the last sign-in. */
   get info(): Login | undefined {
     return this.login;
@@ -160,6 +163,8 @@ export class Session {
     } catch {
       throw new Refused("unreachable", "The server cannot be reached.", 0);
     }
+    const date = Date.parse(answer.headers.get("Date") ?? "");
+    if (date > 0) this.skew = date - Date.now();
     if (answer.ok) return answer;
     const refusal = (await answer.json().catch(() => ({}))) as { code?: string; message?: string; retry_after_ms?: number };
     throw new Refused(refusal.code ?? `http_${answer.status}`, refusal.message ?? `The server answered ${answer.status}.`, answer.status, refusal.retry_after_ms ?? 0);

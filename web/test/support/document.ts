@@ -32,6 +32,11 @@ export class QueuedWorker implements Port {
     return this.requests.length;
   }
 
+  stop(): void {
+    this.requests.length = 0;
+    this.handler = () => undefined;
+  }
+
   run(n = Infinity): void {
     for (let i = 0; i < n && this.requests.length > 0; i++) {
       const answer = this.handle(this.requests.shift()!);

@@ -1,6 +1,7 @@
 import { Board, type Surface } from "../../src/board/board";
 import { byIndex } from "../../src/board/element";
 import type { Login, Session } from "../../src/link/session";
+import type { Tab } from "./browser";
 import { QueuedWorker } from "./document";
 import { FakeScene } from "./scene";
 import type { Connection, FakeServer } from "./server";
@@ -10,6 +11,7 @@ export class Member {
   readonly scene = new FakeScene();
   readonly worker = new QueuedWorker();
   readonly board: Board;
+  readonly session: Pick<Session, "token" | "forget" | "document" | "info" | "skew" | "home" | "takeOver">;
   online = true;
   fetches = 0;
   private connection: Connection | undefined;
@@ -18,8 +20,12 @@ export class Member {
     readonly server: FakeServer,
     readonly random: () => number,
     readonly person = "@ada:example.org",
+    readonly tab?: Tab,
   ) {
-    const session: Pick<Session, "token" | "forget" | "document" | "info"> = {
+    this.session = {
+      skew: 0,
+      home: () => Promise.reject(new Error("not here")),
+      takeOver: () => Promise.reject(new Error("not here")),
       info: { user_id: person } as Login,
       forget: () => undefined,
       token: () => (this.online ? Promise.resolve("token") : Promise.reject(new Error("offline"))),
@@ -30,9 +36,10 @@ export class Member {
       },
     };
     this.board = new Board({
-      session,
+      session: this.session,
       port: this.worker,
       random,
+      ...(tab ? { keep: tab } : {}),
       openSocket: (events) => {
         const pipe = server.openSocket(events);
         this.connection = server.connections.at(-1);
@@ -60,6 +67,14 @@ export class Member {
   goOffline(): void {
     this.online = false;
     this.cut();
+  }
+
+  /** The tab is closed, or the machine off: nothing is told to anybody. */
+  die(): void {
+    this.goOffline();
+    this.board.close();
+    this.worker.stop();
+    this.tab?.die();
   }
 
   /** Excalidraw tells of what the user did. */

@@ -1,4 +1,5 @@
 import { decode, encode } from "cborg";
+import { authorOf, hex } from "../../src/link/chunk";
 import { hashOf, type EpochModel } from "./epochs";
 import type { OpenPeer, PeerEvents } from "../../src/link/peer";
 import type { OpenSocket, SocketEvents } from "../../src/link/socket";
@@ -13,6 +14,10 @@ export class Connection {
   lane: 0 | 1 = 0;
   ready = false;
   dead = false;
+  /** Actors (hex) of which a change was refused on this connection: what else comes under them is dropped (SPEC BD9). */
+  readonly deadActors = new Set<string>();
+  actor: Uint8Array = new Uint8Array();
+  issuing = false;
   peer: PeerEvents | undefined;
   private readonly outbox: Record<0 | 1, Uint8Array[]> = { 0: [], 1: [] };
 
@@ -69,7 +74,9 @@ export class FakeServer {
   readonly connections: Connection[] = [];
   /** Frames as they were read, for assertions. */
   readonly seen: Frame[] = [];
-  refuse: ((chunk: Uint8Array) => string | undefined) | undefined;
+  refuse: ((chunk: Uint8Array, epoch: number) => string | undefined) | undefined;
+  role = "participant";
+  private readonly deadActors = new Set<string>();
   nextActor = 1;
   /** With it, changes go into real documents, which have epochs. */
   model: EpochModel | undefined;
@@ -120,8 +127,21 @@ export class FakeServer {
     this.entries.push([doc, 0, 1, actor, chunk]);
   }
 
+  /** A reset kills the actor of the change and the session's own; until the new one is issued, whatever else is refused is covered by it (SPEC BD9). */
+  private refused(c: Connection, doc: string, chunk: Uint8Array, code: string): void {
+    for (const actor of [authorOf(chunk), hex(c.actor)]) {
+      c.deadActors.add(actor);
+      this.deadActors.add(actor);
+    }
+    if (c.issuing) return;
+    c.issuing = true;
+    c.actor = code === "read_only" ? new Uint8Array() : new Uint8Array(16).fill(this.nextActor++);
+    c.send(c.lane, [38, { doc, hash: hashOf(chunk), code, message: "no", actor: c.actor }]);
+  }
+
   /** Sends every ready connection what it has not got. */
   flush(c: Connection, most = Infinity): void {
+    c.issuing = false;
     if (!c.ready || c.dead) return;
     for (const end = Math.min(c.cursor + most, this.entries.length); c.cursor < end; ) {
       const some = [];
@@ -143,14 +163,17 @@ export class FakeServer {
         const ref = this.model ? { doc: this.model.doc, epoch: this.model.document().epoch, seq: this.model.document().seq } : { doc: "page", epoch: 0, seq: 0 };
         c.cursor = resume ? hello.have : ref.seq;
         c.ready = true;
-        const actor = hello.actor.length === 16 ? hello.actor : new Uint8Array(16).fill(this.nextActor++);
-        c.send(0, [32, welcome({ log: this.log, seq: this.entries.length, actor, resume, rtc: this.rtc, docs: [ref] })]);
+        const actor = hello.actor.length === 16 && !this.deadActors.has(hex(hello.actor)) ? hello.actor : new Uint8Array(16).fill(this.nextActor++);
+        c.actor = actor;
+        c.send(0, [32, welcome({ log: this.log, seq: this.entries.length, actor, resume, rtc: this.rtc, docs: [ref], role: this.role })]);
         return;
       }
       case 3:
         for (const chunk of f[3] as Uint8Array[]) {
-          const code = this.refuse?.(chunk);
-          if (code !== undefined) c.send(c.lane, [38, { doc: f[1], hash: chunk.slice(4, 8), code, message: "no", actor: new Uint8Array(16).fill(this.nextActor++) }]);
+          const author = authorOf(chunk);
+          if (c.deadActors.has(author)) continue;
+          const code = this.role === "viewer" ? "read_only" : (this.refuse?.(chunk, f[2] as number) ?? (this.deadActors.has(author) ? "gap" : undefined));
+          if (code !== undefined) this.refused(c, f[1] as string, chunk, code);
           else if (!this.model) this.commit(f[1] as string, chunk);
           else if (!this.model.take(f[2] as number, chunk)) c.send(c.lane, [37, f[1], f[2], [hashOf(chunk)]]);
         }
