@@ -38,6 +38,7 @@ type Options struct {
 	Log      *slog.Logger
 	Listener net.Listener               // nil: cfg.Listen
 	Ready    func(*server.Server) error // called once everything is up
+	Boards   func(*board.Hub)           // told of the boards before Ready; for development
 	// Worker is the command of the merge worker; nil: this program with "merge-worker".
 	Worker []string
 }
@@ -120,6 +121,9 @@ func run(ctx context.Context, cfg *config.Config, o Options, l net.Listener) err
 	g.Go(func() error { return p.web.Serve(gctx, l, p.drain) })
 	if cfg.Metrics.Listen != "" {
 		g.Go(func() error { return serveMetrics(gctx, cfg.Metrics.Listen, p.registry) })
+	}
+	if o.Boards != nil {
+		o.Boards(p.hub)
 	}
 	if o.Ready != nil {
 		g.Go(func() error { return o.Ready(p.web) })

@@ -12,11 +12,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	"gopkg.in/yaml.v3"
 
+	"github.com/educationpub/lectern/crdt/board"
 	"github.com/educationpub/lectern/server"
 	"github.com/educationpub/lectern/server/config"
 	"github.com/educationpub/lectern/server/devstack"
@@ -79,10 +81,14 @@ func Dev(ctx context.Context, o DevOptions) error {
 	}
 
 	fmt.Fprintln(o.Out, "Lectern: starting")
+	var boards atomic.Pointer[board.Hub]
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return Run(gctx, cfg, Options{Version: o.Version, Log: o.Log, Listener: lectern, Ready: func(s *server.Server) error {
-			srv := server.Listener(s.Classroom(devClassroom(stack, lecternURL, o.Version)))
+		return Run(gctx, cfg, Options{Version: o.Version, Log: o.Log, Listener: lectern, Boards: boards.Store, Ready: func(s *server.Server) error {
+			page := http.NewServeMux()
+			page.Handle("/", s.Classroom(devClassroom(stack, lecternURL, o.Version)))
+			page.HandleFunc("POST /dev/squash/{board}/{doc}", devSquash(&boards))
+			srv := server.Listener(page)
 			g.Go(func() error { return srv.Serve(classroom) })
 			g.Go(func() error { <-gctx.Done(); return srv.Close() })
 			if err := awaitCompanion(gctx, stack, lecternURL); err != nil {
@@ -102,6 +108,17 @@ func Dev(ctx context.Context, o DevOptions) error {
 		return nil
 	}
 	return err
+}
+
+// devSquash begins a document's next epoch at once, so that tests in browsers need not draw a thousand strokes first.
+func devSquash(boards *atomic.Pointer[board.Hub]) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := boards.Load().Squash(r.Context(), board.ID(r.PathValue("board")), board.DocID(r.PathValue("doc"))); err != nil {
+			http.Error(w, err.Error(), http.StatusConflict)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	}
 }
 
 func isClosed(err error) bool { return err == nil || strings.Contains(err.Error(), "Server closed") }

@@ -164,6 +164,30 @@ describe("epochs", () => {
     expect(a.scene.get("r")).toMatchObject({ x: 49, y: 149 });
     t.close();
   });
+  test("WG61 the old drawing stays until the changes made for it are acknowledged, however long that takes", async () => {
+    const t = classroom(2);
+    const [a, b] = t.members as [Member, Member];
+    await t.settle(500);
+    a.scene.add(rectangle("r"));
+    a.tell();
+    await t.settle(300);
+    t.model.squash();
+    await t.settle(40);
+    b.unread = true;
+    b.scene.add(rectangle("late", { index: "a2" }));
+    b.tell();
+    b.worker.run();
+    const shown = new Set<string>();
+    for (let ms = 0; ms < 6_000; ms += 20) {
+      if (ms === 4_000) b.unread = false;
+      await t.settle(20);
+      shown.add(b.scene.list.map((e) => e.id).join());
+      if (ms === 3_900) expect([a.page.epoch, b.page.epoch, b.fetches]).toEqual([1, 0, 1]);
+    }
+    expect([...shown]).toEqual(["r,late"]);
+    t.agree();
+    t.close();
+  });
   test("WG62 the answer to a change whose echo never came is `known`", async () => {
     const t = classroom(1);
     const [a] = t.members as [Member];

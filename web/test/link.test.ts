@@ -286,6 +286,11 @@ describe("link", () => {
     o.push([1, 2, 3].map((id) => ({ id, doc: "d", epoch: 0, bytes: new Uint8Array(25_000) })));
     expect(o.frames().map((f) => f.changes)).toEqual([64, 64, 24, 1]);
     expect(o.frames()).toEqual([]);
+    o.push(Array.from({ length: 100 }, (_, id) => ({ id: 200 + id, doc: "d", epoch: 0, bytes: Uint8Array.from({ length: 10_000 }, (_, i) => (i === 0 ? id : 0)) })));
+    const first = o.frames().reduce((n, f) => n + f.changes, 0);
+    expect(first).toBeLessThan(60); // the rest waits for acknowledgements
+    for (let id = 0; id < 30; id++) o.ack({ doc: "d", epoch: 0, kind: 1, actor: new Uint8Array(), bytes: Uint8Array.from({ length: 10_000 }, (_, i) => (i === 0 ? id : 0)) });
+    expect(o.frames().reduce((n, f) => n + f.changes, 0)).toBeGreaterThan(20);
   });
 
   for (const seed of [1, 2, 3, 4, 5, 6, 7, 8])

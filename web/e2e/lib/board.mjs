@@ -219,6 +219,25 @@ export class Board {
     await this.page.keyboard.press("Control+Shift+z");
   }
 
+  /** What the status line says, with the sentence above it. */
+  status() {
+    return this.frame.locator(".status").innerText();
+  }
+
+  /** Changes elements as a script in the editor would, as one step of its history. `make`: whole elements; `change`: [id, properties] pairs. */
+  edit({ make = [], change = [] }) {
+    return this.frame.evaluate(
+      ({ make, change }) => {
+        const api = __lectern.api();
+        const base = { angle: 0, strokeColor: "#1e1e1e", backgroundColor: "transparent", fillStyle: "solid", strokeWidth: 2, strokeStyle: "solid", roughness: 1, opacity: 100, groupIds: [], frameId: null, roundness: null, seed: 1, version: 1, versionNonce: 1, isDeleted: false, boundElements: null, updated: 1, link: null, locked: false, index: null };
+        const changes = new Map(change);
+        const old = api.getSceneElementsIncludingDeleted().map((e) => (changes.has(e.id) ? { ...e, ...changes.get(e.id), version: e.version + 1, versionNonce: Math.floor(Math.random() * 2 ** 31) } : e));
+        api.updateScene({ elements: [...old, ...make.map((e) => ({ ...base, versionNonce: Math.floor(Math.random() * 2 ** 31), ...e }))], captureUpdate: "IMMEDIATELY" });
+      },
+      { make, change },
+    );
+  }
+
   /** Drawn pixels in a rectangle of the board, over all its canvases: what a person sees, whatever the document says. */
   ink([x, y, w, h]) {
     return this.frame.evaluate(

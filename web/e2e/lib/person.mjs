@@ -15,14 +15,18 @@ export function launch() {
 /** Faults of a page that no test should overlook. */
 class Faults {
   list = [];
-  constructor(page, allowed) {
+  constructor(allowed) {
+    this.allowed = allowed;
+  }
+
+  watch(page) {
     page.on("pageerror", (err) => this.list.push(`page error: ${err.message}`));
     page.on("console", (m) => {
       if (m.type() === "error" && /Content Security Policy|Refused to|Uncaught|violates/.test(m.text())) this.list.push(`console: ${m.text().slice(0, 300)}`);
     });
     page.on("request", (r) => {
       const url = r.url();
-      if (/^https?:/.test(url) && !allowed.some((origin) => url.startsWith(`${origin}/`))) this.list.push(`request to a stranger: ${url.slice(0, 200)}`);
+      if (/^https?:/.test(url) && !this.allowed.some((origin) => url.startsWith(`${origin}/`))) this.list.push(`request to a stranger: ${url.slice(0, 200)}`);
     });
   }
 }
@@ -34,14 +38,20 @@ export class Person {
     const page = await context.newPage();
     const { classroom, lectern, homeserver } = stack.ready;
     const origins = [classroom, lectern, homeserver, ...(stack.ready.homeservers ?? []).map((h) => h.url)];
-    return new Person(stack, user, context, page, new Faults(page, origins));
+    return new Person(stack, user, context, page, new Faults(origins));
   }
 
   constructor(stack, user, context, page, faults) {
-    Object.assign(this, { stack, user, context, page, faults });
+    Object.assign(this, { stack, user, context, faults });
     this.name = user.user_id.slice(1).split(":")[0];
     /** Welcome frames seen on this page's WebSockets, newest last (docs/protocol.md §2.3). */
     this.welcomes = [];
+    this.use(page);
+  }
+
+  use(page) {
+    this.page = page;
+    this.faults.watch(page);
     page.on("websocket", (ws) => Board.watchSocket(ws, this.welcomes));
   }
 
@@ -111,6 +121,27 @@ export class Person {
     await this.openBoard();
     await until(`${this.name}: welcomed again`, () => this.welcomes.length > before);
     return this.board;
+  }
+
+  /** Opens the classroom in a new tab of the same browser, and the board in it. */
+  async newTab() {
+    const before = this.welcomes.length;
+    this.use(await this.context.newPage());
+    await this.page.goto(this.stack.ready.classroom);
+    await this.openBoard();
+    await until(`${this.name}: welcomed in the new tab`, () => this.welcomes.length > before);
+    return this.board;
+  }
+
+  /** Without network, as on a train. Needs bringWeather: what is open is cut. */
+  async goOffline() {
+    await this.context.setOffline(true);
+    await this.board.frame.evaluate(() => __weather.sockets.forEach((s) => s.close()));
+    await until(`${this.name}: offline`, async () => (await this.board.stats()).link.kind === "resuming");
+  }
+
+  goOnline() {
+    return this.context.setOffline(false);
   }
 
   /** Content policy violations inside the widget, which its own page counts. */

@@ -92,6 +92,11 @@ export class Stack {
     return call(`${user.homeserver ?? this.ready.homeserver}/_matrix/client/v3${where}`, method, user.access_token, body);
   }
 
+  /** Begins a document's next epoch (SPEC DV18). */
+  squash(doc, board = this.ready.widgets[0].board) {
+    return call(`${this.ready.classroom}/dev/squash/${board}/${doc}`, "POST", "");
+  }
+
   /** A Lectern session of a person, through the same door as the widget: a fresh OpenID token. */
   async session(user, { room = this.ready.room_id, widget = this.ready.widgets[0].id } = {}) {
     const openid = await this.matrix(user, "POST", `/user/${encodeURIComponent(user.user_id)}/openid/request_token`, {});

@@ -58,7 +58,7 @@ export class Outstanding {
 
   /** Gestures that the server does not have. */
   get count(): number {
-    return this.options.page.unsaved + this.sending.size;
+    return this.options.page.unsaved + this.sending.size + this.again.length;
   }
 
   /** Of these, how many would be gone if this tab were. */

@@ -341,6 +341,7 @@ export class Link {
   private acked(changes: readonly Outgoing[]): void {
     if (changes.length > 0) this.lastAck = Date.now();
     for (const change of changes) this.events.acked(change);
+    if (changes.length > 0) this.flushSoon();
   }
 
   private gap(): void {

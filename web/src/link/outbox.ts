@@ -14,6 +14,8 @@ export interface Outgoing {
 }
 
 const MAX_CHUNKS = 64;
+/** Sent and not acknowledged: beyond it the server reads slower, and pings and pongs would wait behind. */
+const IN_FLIGHT = 512 << 10;
 const MAX_BYTES = 60_000; // of chunks; the rest of a frame is for the envelope
 
 /** Unacknowledged changes in the author's order, in memory. */
@@ -21,6 +23,7 @@ export class Outbox {
   // Owned by Link. items[0..sent) are on their way on the present connection and lane.
   private items: Outgoing[] = [];
   private sent = 0;
+  private inFlight = 0; // bytes of those
 
   get size(): number {
     return this.items.length;
@@ -32,7 +35,7 @@ export class Outbox {
 
   /** The connection or lane changed: everything is to be sent again. The server knows repeated changes by their hash. */
   rewind(): void {
-    this.sent = 0;
+    this.sent = this.inFlight = 0;
   }
 
   /** Takes out, unacknowledged, what `gone` says, and answers it. */
@@ -41,14 +44,14 @@ export class Outbox {
     const removed: Outgoing[] = [];
     for (const item of this.items) (gone(item) ? removed : kept).push(item);
     this.items = kept;
-    this.sent = 0;
+    this.rewind();
     return removed;
   }
 
-  /** Frames of what has not been sent yet; counts it as sent. */
+  /** Frames of what has not been sent yet, as much as may be on its way; counts it as sent. */
   frames(): { frame: Extract<ClientFrame, { type: "change" }>; changes: number }[] {
     const frames = [];
-    while (this.sent < this.items.length) {
+    while (this.sent < this.items.length && this.inFlight < IN_FLIGHT) {
       const first = this.items[this.sent]!;
       const chunks: Uint8Array[] = [];
       let bytes = 0;
@@ -59,6 +62,7 @@ export class Outbox {
         bytes += item.bytes.length;
       }
       this.sent += chunks.length;
+      this.inFlight += bytes;
       frames.push({ frame: { type: "change" as const, doc: first.doc, epoch: first.epoch, chunks }, changes: chunks.length });
     }
     return frames;
@@ -79,7 +83,10 @@ export class Outbox {
     const at = this.items.findIndex(wanted);
     if (at < 0) return undefined;
     const [item] = this.items.splice(at, 1);
-    if (at < this.sent) this.sent--;
+    if (at < this.sent) {
+      this.sent--;
+      this.inFlight -= item!.bytes.length;
+    }
     return item;
   }
 }

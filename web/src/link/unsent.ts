@@ -61,6 +61,7 @@ export class Unsent<W> {
   private person = "";
   private board = "";
   private vault: Awaited<ReturnType<UnsentOptions<W>["open"]>> | undefined;
+  private opening: Promise<void> | undefined;
   private opened = false;
   private readonly own = new Map<number, Kept<W>>(); // by gesture
   private readonly others = new Set<Kept<W>>(); // of tabs that are gone, or given up here
@@ -104,17 +105,19 @@ export class Unsent<W> {
   /** Who this is was verified. Opens the store the first time, and looks for what dead tabs left behind every time. `skew`: how much the server's clock is ahead of ours. */
   async identified(person: string, board: string, skew: number): Promise<void> {
     [this.person, this.board, this.skew] = [person, board, skew];
-    if (!this.opened && this.options.locks) {
-      try {
-        this.vault = await this.options.open(() => this.lost());
-      } catch (err) {
-        console.warn("unsent work is kept in this tab only", err);
-      }
-      this.opened = true;
-      this.options.changed();
-    }
+    if (this.options.locks) await (this.opening ??= this.openStore());
     await this.look();
     this.flush();
+  }
+
+  private async openStore(): Promise<void> {
+    try {
+      this.vault = await this.options.open(() => this.lost());
+    } catch (err) {
+      console.warn("unsent work is kept in this tab only", err);
+    }
+    this.opened = true;
+    this.options.changed();
   }
 
   /** A gesture's changes set out; authored again, they replace what they were before. */

@@ -13,6 +13,8 @@ export class Member {
   readonly board: Board;
   readonly session: Pick<Session, "token" | "forget" | "document" | "info" | "skew" | "home" | "takeOver">;
   online = true;
+  /** The server does not get to reading what this one sends. */
+  unread = false;
   fetches = 0;
   private connection: Connection | undefined;
 
@@ -55,7 +57,7 @@ export class Member {
   carry(most = Infinity): number {
     const c = this.connection;
     if (!c || c.dead) return 0;
-    const read = c.read(most);
+    const read = this.unread ? 0 : c.read(most);
     this.server.flush(c, most);
     return read + c.deliver(0, most);
   }
