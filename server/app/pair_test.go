@@ -98,8 +98,13 @@ func (i *instance) kill() {
 
 func (i *instance) poll(what string, limit time.Duration, f func() bool) time.Duration {
 	i.t.Helper()
+	return i.pollEvery(50*time.Millisecond, what, limit, f)
+}
+
+func (i *instance) pollEvery(every time.Duration, what string, limit time.Duration, f func() bool) time.Duration {
+	i.t.Helper()
 	began := time.Now()
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for !f() {
 		if time.Since(began) > limit {

@@ -243,7 +243,14 @@ func (c *Checkpointer) yield(ctx context.Context, room, kind string, id board.ID
 		return h, fmt.Errorf("remember whose the board is: %w", err)
 	}
 	c.log.Warn("another Lectern has taken a board over", "board", id, "room", room, "home", m.Home, "term", m.Term)
-	return next, c.vacate(ctx, id, next)
+	if err := c.vacate(ctx, id, next); err != nil {
+		return next, err
+	}
+	if meta, err := c.config.Log.Open(ctx, id); err != nil || meta.Seq > 0 {
+		return next, nil // what is owed is looked through in leave
+	}
+	next.Owed = nil
+	return next, c.putHome(ctx, id, room, kind, next)
 }
 
 // vacate closes a board that is another home's. Of one that is closed nothing happens.
