@@ -151,6 +151,7 @@ func TestDisaster(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs a real homeserver; -short was given")
 	}
+	t.Parallel() // it mostly waits
 	w := newWorld(t)
 	plain, other := w.addRoom("plain", true), w.addRoom("another class", false)
 	places := []*place{

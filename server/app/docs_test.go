@@ -53,6 +53,7 @@ func TestOperationsManual(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs a real homeserver; -short was given")
 	}
+	t.Parallel() // it mostly waits
 	w := newWorld(t)
 	manual := documented(t)
 	p := w.addBoard("a board", w.ready.RoomID)

@@ -28,6 +28,7 @@ func TestLessonBudget(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs a real homeserver; -short was given")
 	}
+	t.Parallel() // it mostly waits
 	w := newWorld(t, func(o *DevOptions) { o.RateLimits = true })
 	random := rand.New(rand.NewPCG(1, 2))
 	var class []*draw

@@ -66,6 +66,7 @@ func TestOutage(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs a real homeserver; -short was given")
 	}
+	t.Parallel() // it mostly waits
 	w := newWorld(t)
 	var mu sync.Mutex
 	var last wire.Saved // Guarded by mu.
@@ -175,6 +176,7 @@ func TestOutageWithoutEnd(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs a real homeserver; -short was given")
 	}
+	t.Parallel() // it mostly waits
 	w := newWorld(t, func(o *DevOptions) { o.Outage = 5 * time.Second })
 	byes := make(chan wire.Bye, 1)
 	resets := make(chan wire.Reset, 1)

@@ -4,11 +4,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/educationpub/lectern/server/transport/client"
 )
 
 // TestSignedOut ends the login of Lectern's account behind its back.
@@ -16,6 +13,7 @@ func TestSignedOut(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs a real homeserver; -short was given")
 	}
+	t.Parallel() // it mostly waits
 	w := newWorld(t)
 	p := w.addBoard("a board", w.ready.RoomID)
 	w.drawIn(p, 5)
@@ -43,19 +41,24 @@ func TestSignedOut(t *testing.T) {
 		})
 	}
 	t.Run("RS6 serve signs in again by itself, reads what the old device wrote and writes on", func(t *testing.T) {
-		d := w.enter(p, client.Options{})
+		options, frames := watchSaved()
+		d := w.enter(p, options)
 		if err := os.WriteFile(password, []byte("wrong"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		since := time.Now()
 		logout()
-		until(t, "boards to be told", 30*time.Second, func() bool {
-			_, body := fetch(t, w.ready.Lectern+"/readyz")
-			return strings.Contains(body, "homeserver")
-		})
-		d.stroke() // who is on the board goes on
+		d.stroke() // who is on the board goes on, and hears why the room is behind
 		if err := d.settled(t.Context()); err != nil {
 			t.Fatal(err)
+		}
+		for limit, told := time.After(30*time.Second), false; !told; {
+			select {
+			case f := <-frames:
+				told = f.Problem == "signed_out"
+			case <-limit:
+				t.Fatal("nobody is told that the account is signed out")
+			}
 		}
 		if err := os.WriteFile(password, secret, 0o600); err != nil {
 			t.Fatal(err)
