@@ -88,7 +88,7 @@ export class Person {
       `${this.name}: whiteboard open`,
       async () => {
         for (const id of ["consent-open", "prompt-allow"]) {
-          const button = page.getByTestId(id);
+          const button = page.locator(`[data-testid="${id}"]:visible`).first(); // tabs that are not in front have one too
           if (!(await button.isVisible())) continue;
           const dialog = page.locator("dialog[open]");
           const what = (await dialog.count()) > 0 ? await dialog.getAttribute("data-testid") : "consent";
