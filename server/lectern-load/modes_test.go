@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -172,6 +173,9 @@ func TestCrash(t *testing.T) {
 func TestLoss(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("dropping packets needs root")
+	}
+	if _, err := exec.LookPath("nft"); err != nil {
+		t.Skipf("dropping packets needs nft: %v", err)
 	}
 	t.Run("LT7 packets of the server's own ports are dropped while it lasts", func(t *testing.T) {
 		rs := try(t, "live -people 4 -time 1s -loss 20")
