@@ -57,14 +57,15 @@ func join(ctx context.Context, b *bench, args []string) error {
 
 func joins(ctx context.Context, b *bench, p *process, r JoinResult, size, clients int) error {
 	begun := time.Now()
-	if err := seed(ctx, p, r.Elements, r.Updates, size); err != nil {
+	first, err := seed(ctx, p, r.Elements, r.Updates, size)
+	if err != nil {
 		return fmt.Errorf("fill the board: %w", err)
 	}
 	if err := p.get(ctx, "/squash", nil); err != nil {
 		return fmt.Errorf("squash: %w", err)
 	}
 	if r.Tail > 0 {
-		if err := fill(ctx, p, "tail", 1, r.Tail, size); err != nil {
+		if err := first.fill(ctx, r.Tail, size); err != nil {
 			return fmt.Errorf("changes after the snapshot: %w", err)
 		}
 	}
@@ -93,28 +94,28 @@ func joins(ctx context.Context, b *bench, p *process, r JoinResult, size, client
 // seeders write a board together: a session may send 256 KiB/s.
 const seeders = 10
 
-func seed(ctx context.Context, p *process, elements, updates, size int) error {
+// seed answers a pen of somebody who has elements on the board: it may be full.
+func seed(ctx context.Context, p *process, elements, updates, size int) (*pen, error) {
 	var wg sync.WaitGroup
-	errs := make(chan error, seeders)
+	var first *pen
+	errs := make([]error, seeders)
 	for i := range seeders {
-		n := elements/seeders + min(1, max(0, elements%seeders-i))
-		wg.Go(func() { errs <- fill(ctx, p, fmt.Sprintf("seed%d", i), n, n*updates, size) })
+		each := elements/seeders + min(1, max(0, elements%seeders-i))
+		n := &pen{p: p, token: loadToken(fmt.Sprintf("seed%d", i), 0), strokes: each}
+		if i == 0 {
+			first = n
+		}
+		wg.Go(func() { errs[i] = n.fill(ctx, each*updates, size) })
 	}
 	wg.Wait()
-	close(errs)
-	var all error
-	for err := range errs {
-		all = errors.Join(all, err)
-	}
-	return all
+	return first, errors.Join(errs...)
 }
 
-// fill has one person make so many changes to so many elements, and waits until the log has them.
-func fill(ctx context.Context, p *process, person string, elements, changes, size int) error {
+// fill connects, makes so many changes, and waits until the log has them.
+func (n *pen) fill(ctx context.Context, changes, size int) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	n := &pen{p: p, token: loadToken(person, 0), strokes: elements}
-	c, err := client.Join(ctx, p.URL, n.token, client.Options{Entries: func(_ uint64, list []wire.Entry, _ int) {
+	c, err := client.Join(ctx, n.p.URL, n.token, client.Options{Actor: n.actor, Entries: func(_ uint64, list []wire.Entry, _ int) {
 		for _, e := range list {
 			n.sees(e)
 		}

@@ -228,19 +228,12 @@ func measure(ctx context.Context, b *bench, s shape, lane string, l loading) (r 
 	}
 	stop()
 	wg.Wait()
-	m.mu.Lock()
-	r.Sent = m.measured
-	m.mu.Unlock()
-	want := int64(r.Sent) * int64(s.people-1)
-	for end := time.Now().Add(5 * time.Second); m.deliveries.Load() < want && time.Now().Before(end); {
-		if err := wait(ctx, 10*time.Millisecond); err != nil {
-			return r, err
-		}
+	if r.Sent, r.Missing, err = m.settle(ctx, s.people-1); err != nil {
+		return r, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r.Deliveries, r.Visible, r.Ack = m.deliveries.Load(), quantiles(m.visible), quantiles(m.ack)
-	r.Missing = want - r.Deliveries
 	n := float64(max(r.Deliveries, 1))
 	r.CPU, r.ClientCPU = float64((cpu1-cpu0).Microseconds())/n, float64((own1-own0).Microseconds())/n
 	return r, nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
@@ -65,4 +66,27 @@ func (m *meter) cut() (visible, ack Quantiles, deliveries int64) {
 	}
 	m.mu.Unlock()
 	return quantiles(v), quantiles(a), deliveries
+}
+
+// clear forgets everything: what was sent before is not measured any more.
+func (m *meter) clear() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.visible, m.ack, m.measured = nil, nil, 0
+	clear(m.sent)
+	m.deliveries.Store(0)
+}
+
+// settle waits, for some seconds at most, until everything that was sent has come to so many others, and answers what is missing.
+func (m *meter) settle(ctx context.Context, others int) (sent int, missing int64, err error) {
+	m.mu.Lock()
+	sent = m.measured
+	m.mu.Unlock()
+	want := int64(sent) * int64(others)
+	for end := time.Now().Add(5 * time.Second); m.deliveries.Load() < want && time.Now().Before(end); {
+		if err := wait(ctx, 10*time.Millisecond); err != nil {
+			return sent, 0, err
+		}
+	}
+	return sent, want - m.deliveries.Load(), nil
 }

@@ -104,9 +104,7 @@ func drag(ctx context.Context, b *bench, r SlowResult, rate int, before, beside 
 		return r, err
 	}
 	r.Before, _, _ = m.cut()
-	m.mu.Lock()
-	m.measured = 0
-	m.mu.Unlock()
+	m.clear()
 
 	var quiet atomic.Bool // the others have stopped drawing
 	var last atomic.Uint64
@@ -144,15 +142,12 @@ func drag(ctx context.Context, b *bench, r SlowResult, rate int, before, beside 
 	m.open.Store(false)
 	stop()
 	wg.Wait()
-	if err := wait(ctx, time.Second); err != nil {
+	sent, missing, err := m.settle(ctx, r.People-1)
+	if err != nil {
 		return r, err
 	}
-	m.mu.Lock()
-	sent := int64(m.measured)
-	m.mu.Unlock()
-	var deliveries int64
-	r.Beside, _, deliveries = m.cut()
-	r.Missing = sent*int64(r.People-1) - deliveries
+	r.Missing = missing
+	r.Beside, _, _ = m.cut()
 	r.Offered = float64(sent) * float64(r.ChangeSize) / 1e6
 	reader, err := client.Join(limit, p.URL, loadToken("last", 0), client.Options{})
 	if err != nil {
