@@ -209,7 +209,7 @@ func (w *writer) commit(group []job) {
 	for i := range group {
 		group[i].done(unwrapJob(err))
 	}
-	if err == nil {
+	if err == nil && w.fault.Load() == nil {
 		w.checkpoint()
 	}
 }
@@ -248,8 +248,12 @@ func (w *writer) transact(group []job) error {
 	if w.tx.truncate {
 		w.tx.truncate = false
 		var busy, pages, done int
-		if err := w.tx.conn.QueryRowContext(bg, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &done); err != nil || busy != 0 {
+		err := w.tx.conn.QueryRowContext(bg, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &done)
+		if err != nil || busy != 0 {
 			w.log.Warn("write-ahead log not emptied", "busy", busy, "err", err)
+		}
+		if f := faultOf(err); f != nil {
+			w.failed(f) // what was asked for is on disk nevertheless
 		}
 	}
 	return nil
