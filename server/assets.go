@@ -24,6 +24,7 @@ type chunk struct {
 	File    string   `json:"file"`
 	CSS     []string `json:"css"`
 	Imports []string `json:"imports"`
+	Dynamic []string `json:"dynamicImports"`
 }
 
 // entry lists what the page of an entry loads.
@@ -31,6 +32,8 @@ type entry struct {
 	script string
 	styles []string
 	ahead  []string
+	// What the entry imports by itself once it has painted: fetched ahead, so that it is there when it is wanted.
+	later, laterStyles []string
 }
 
 var errNotBuilt = errors.New("the front end is not built (make web)")
@@ -58,11 +61,11 @@ func (b *bundle) entry(name string) (entry, error) {
 	}
 	e := entry{script: "/" + c.File}
 	seen := map[string]bool{name: true}
-	var walk func(c chunk)
-	walk = func(c chunk) {
+	var walk func(c chunk, files, styles *[]string)
+	walk = func(c chunk, files, styles *[]string) {
 		for _, css := range c.CSS {
-			if u := "/" + css; !slices.Contains(e.styles, u) {
-				e.styles = append(e.styles, u)
+			if u := "/" + css; !slices.Contains(e.styles, u) && !slices.Contains(*styles, u) {
+				*styles = append(*styles, u)
 			}
 		}
 		for _, i := range c.Imports {
@@ -71,11 +74,18 @@ func (b *bundle) entry(name string) (entry, error) {
 			}
 			seen[i] = true
 			d := b.manifest[i]
-			e.ahead = append(e.ahead, "/"+d.File)
-			walk(d)
+			*files = append(*files, "/"+d.File)
+			walk(d, files, styles)
 		}
 	}
-	walk(c)
+	walk(c, &e.ahead, &e.styles)
+	for _, i := range c.Dynamic {
+		if d, ok := b.manifest[i]; ok && !seen[i] {
+			seen[i] = true
+			e.later = append(e.later, "/"+d.File)
+			walk(d, &e.later, &e.laterStyles)
+		}
+	}
 	return e, nil
 }
 

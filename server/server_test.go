@@ -20,7 +20,9 @@ import (
 
 var dist = fstest.MapFS{
 	".vite/manifest.json": {Data: []byte(`{
-		"src/entry/whiteboard.tsx": {"file": "assets/wb-1.js", "css": ["assets/wb-1.css"], "imports": ["_s.js"]},
+		"src/entry/whiteboard.tsx": {"file": "assets/wb-1.js", "css": ["assets/wb-1.css"], "imports": ["_s.js"], "dynamicImports": ["_b.js"]},
+		"_b.js": {"file": "assets/b-4.js", "css": ["assets/b-4.css"], "imports": ["_s.js"], "dynamicImports": ["_far.js"]},
+		"_far.js": {"file": "assets/far-5.js"},
 		"_s.js": {"file": "assets/s-2.js", "css": ["assets/s-2.css"], "imports": ["src/entry/whiteboard.tsx"]},
 		"src/entry/classroom.tsx": {"file": "assets/c-3.js"}}`)},
 	"assets/wb-1.js":    {Data: []byte("plain")},
@@ -73,7 +75,7 @@ func TestPages(t *testing.T) {
 			t.Errorf("got %d, %v", w.Code, w.Header())
 		}
 		b := w.Body.String()
-		for _, want := range []string{`src="/assets/wb-1.js"`, `href="/assets/wb-1.css"`, `href="/assets/s-2.css"`, `modulepreload" href="/assets/s-2.js"`, `"clientOrigins":["https://app.example","http://127.0.0.1:5"]`} {
+		for _, want := range []string{`src="/assets/wb-1.js"`, `href="/assets/wb-1.css"`, `href="/assets/s-2.css"`, `modulepreload" href="/assets/s-2.js"`, `modulepreload" fetchpriority="low" href="/assets/b-4.js"`, `as="style" fetchpriority="low" href="/assets/b-4.css"`, `"clientOrigins":["https://app.example","http://127.0.0.1:5"]`} {
 			if !strings.Contains(b, want) {
 				t.Errorf("page lacks %s:\n%s", want, b)
 			}

@@ -19,13 +19,15 @@ var all = template.Must(template.ParseFS(files, "*.html"))
 
 // Page is what every page with a script needs.
 type Page struct {
-	Title    string
-	Lang     string
-	Script   string   // URL of the module
-	Styles   []string // URLs
-	Ahead    []string // URLs of modules to preload
-	Config   any      // rendered as JSON into #lectern-config
-	NoScript string   // shown where JavaScript is off
+	Title  string
+	Lang   string
+	Script string   // URL of the module
+	Styles []string // URLs
+	Ahead  []string // URLs of modules to preload
+	// URLs of what the script imports later by itself: fetched ahead with low priority.
+	Later, LaterStyles []string
+	Config             any    // rendered as JSON into #lectern-config
+	NoScript           string // shown where JavaScript is off
 }
 
 // App renders a page that is all script: a widget or the classroom.

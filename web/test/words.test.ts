@@ -7,7 +7,7 @@ import { de } from "../src/ui/messages.de";
 import { en } from "../src/ui/messages.en";
 
 const t = translator("en");
-const base = { link: { kind: "open", lane: 0 } as const, ready: true, documentProblem: false, role: "participant", unsaved: 0, tabOnly: false, durable: true, saved: { seq: 1, at: 1_000_000, problem: "", since: 0 } };
+const base = { link: { kind: "open", lane: 0 } as const, ready: true, shown: true, documentProblem: false, role: "participant", unsaved: 0, tabOnly: false, durable: true, saved: { seq: 1, at: 1_000_000, problem: "", since: 0 } };
 const placeholders = (s: string) => [...new Set([...s.matchAll(/\{(\w+)[}|]/g)].map((m) => m[1]))].sort();
 
 describe("words", () => {
@@ -27,7 +27,8 @@ describe("words", () => {
   });
   test("WG42 every state has a headline, and what is wrong is a sentence", () => {
     expect(headline(base, t)).toEqual({ text: "Live", tone: "good" });
-    expect(headline({ ...base, ready: false }, t).tone).toBe("busy");
+    expect(headline({ ...base, ready: false, shown: false }, t)).toEqual({ text: "Loading the drawing …", tone: "busy" });
+    expect(headline({ ...base, ready: false }, t)).toEqual({ text: "Loading … You can look already.", tone: "busy" });
     expect(headline({ ...base, link: { kind: "connecting", problem: "" } }, t).tone).toBe("busy");
     const away = { ...base, link: { kind: "resuming", problem: "" } as const };
     expect(headline(away, t)).toEqual({ text: "Offline, you can go on drawing", tone: "busy" });

@@ -58,6 +58,7 @@ function surfaceOf(api: ExcalidrawAPI): Surface {
       const drawn = api.getSceneElements();
       if (drawn.length > 0) api.scrollToContent(drawn, { fitToViewport: true, viewportZoomFactor: 0.85, maxZoom: 1, animate: false });
     },
+    look: ({ scrollX, scrollY, zoom }) => api.updateScene({ appState: { scrollX, scrollY, zoom: { value: zoom } } as SceneData["appState"] }),
     showCollaborators: (people) => api.updateScene({ collaborators: people as unknown as NonNullable<SceneData["collaborators"]> }),
   };
 }
@@ -83,13 +84,18 @@ export const Canvas = memo(function Canvas({ board, theme, language, viewOnly, t
 
   const attach = useCallback((a: ExcalidrawAPI) => {
     api.current = a;
-    board.attach(surfaceOf(a));
-    onAPI(a);
-  }, [board, onAPI]);
+  }, []);
 
+  const attached = useRef(false);
   const change = useCallback<NonNullable<Props["onChange"]>>((elements, state) => {
+    if (!attached.current && api.current) {
+      // Only now: while it starts, Excalidraw empties its scene.
+      attached.current = true;
+      board.attach(surfaceOf(api.current));
+      return onAPI(api.current);
+    }
     board.sceneChanged(elements as unknown as readonly SceneElement[], isBusy(state));
-  }, [board]);
+  }, [board, onAPI]);
 
   const pointer = useCallback<NonNullable<Props["onPointerUpdate"]>>(({ pointer: p, button }) => {
     const selected = Object.keys(api.current?.getAppState().selectedElementIds ?? {});

@@ -11,6 +11,9 @@ import type { SceneElement } from "./element";
 import { CURSOR, ELEMENTS, encodeCursor, encodeElements, LiveSender, type Cursor } from "./live";
 import { Outstanding, type Lost, type OutstandingOptions } from "./outstanding";
 import { Presence, type Participant } from "./presence";
+import type { FirstScene } from "../first/first";
+import type { Look } from "../first/fit";
+import { Watch } from "./watch";
 
 export type Notice =
   | Lost
@@ -19,7 +22,10 @@ export type Notice =
 /** What the page shows besides the drawing. */
 export interface View {
   readonly link: LinkState;
+  /** What is shown is the board as it is. */
   readonly ready: boolean;
+  /** Something is shown, perhaps without the newest changes. */
+  readonly shown: boolean;
   readonly role: string;
   readonly encrypted: boolean | undefined;
   readonly companion: string;
@@ -44,11 +50,12 @@ export interface Surface extends Scene {
   busy(): boolean;
   /** Brings what is drawn into view. */
   reveal(): void;
+  look(look: Look): void;
   showCollaborators(people: ReadonlyMap<string, Record<string, unknown>>): void;
 }
 
 export interface BoardOptions extends Omit<LinkOptions, "session"> {
-  readonly session: Pick<Session, "token" | "forget" | "document" | "info" | "skew" | "home" | "takeOver">;
+  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver">;
   readonly port: Port;
   /** Absent: unsent work stays in memory. */
   readonly keep?: Pick<OutstandingOptions, "open" | "locks">;
@@ -63,6 +70,7 @@ export class Board {
   readonly view = new Store<View>({
     link: { kind: "connecting", problem: "" },
     ready: false,
+    shown: false,
     role: "",
     encrypted: undefined,
     companion: "",
@@ -80,6 +88,7 @@ export class Board {
   readonly page: Page;
   readonly documents: Documents;
   readonly outstanding: Outstanding;
+  readonly watch: Watch;
   private readonly presence = new Presence();
   private readonly sender: LiveSender;
   // Owned by the page's one thread.
@@ -96,17 +105,9 @@ export class Board {
   constructor(private readonly options: BoardOptions) {
     this.page = new Page(options.port, {
       send: (authored) => this.outstanding.send(authored),
-      changed: (ids) => {
-        this.presence.settled(ids);
-        this.binding?.remote(ids);
-        this.catchUp();
-        this.reveal();
-        this.count();
-      },
+      changed: (ids) => this.changed(ids),
       loaded: () => {
-        this.reload();
-        this.view.set({ ready: true, documentProblem: false });
-        this.count();
+        this.loaded();
         this.documents.loaded();
         this.outstanding.loaded();
       },
@@ -138,6 +139,13 @@ export class Board {
       offer: (lost) => this.notify(lost),
       withdraw: (lost) => this.withdraw(lost),
     });
+    this.watch = new Watch({
+      shadow: this.page.shadow,
+      session: options.session,
+      loaded: () => this.loaded(),
+      changed: (ids) => this.changed(ids),
+      problem: () => this.view.set({ documentProblem: true }),
+    });
     this.link = new Link(options, {
       state: (link) => {
         if (link.kind !== "open") this.documents.disconnected();
@@ -146,7 +154,8 @@ export class Board {
       },
       welcome: (w, foreign) => this.welcomed(w, foreign),
       entries: (entries, from) => {
-        this.documents.entries(entries, from);
+        if (this.watch.on) this.watch.grown(from + entries.length - 1);
+        else this.documents.entries(entries, from);
         this.count();
       },
       acked: (change) => {
@@ -167,12 +176,61 @@ export class Board {
       ...(this.options.holdElements === undefined ? {} : { holdElements: this.options.holdElements }),
       unsupported: () => this.notify({ kind: "unsupported" }),
     });
-    if (this.page.ready) this.reload();
+    if (this.current) this.reload();
+    else this.showFirst();
+  }
+
+  /** The page shows the board as it is: by its document, or by the scene for who only watches. */
+  get current(): boolean {
+    return this.page.ready || this.watch.shown;
+  }
+
+  private loaded(): void {
+    this.reload();
+    this.view.set({ ready: true, shown: true, documentProblem: false });
+    this.count();
+  }
+
+  private changed(ids: ReadonlySet<string>): void {
+    this.presence.settled(ids);
+    this.binding?.remote(ids);
+    this.catchUp();
+    this.reveal();
+    this.count();
+  }
+
+  // ---- before the document is there ----
+
+  private first: FirstScene | undefined;
+  /** What was painted before anything else was there: the editor shows it, until the document replaces it without anybody noticing. */
+  preview(scene: FirstScene): void {
+    if (this.current) return;
+    this.first = scene;
+    this.watch.begin(scene);
+    this.page.shadow.load(Object.fromEntries(scene.elements.map((e) => [e.id, e.props])));
+    this.count();
+    this.showFirst();
+  }
+
+  private showFirst(): void {
+    if (!this.first || !this.surface || !this.binding) return;
+    this.binding.reload();
+    this.lookFirst();
+    this.view.set({ shown: true });
+  }
+
+  /** The view is the painting's, so that nothing jumps. */
+  private lookFirst(): void {
+    if (this.revealed || !this.first || !this.surface) return;
+    this.revealed = true;
+    if (this.first.look) this.surface.look(this.first.look);
+    else this.surface.reveal();
   }
 
   private revealed = false;
   private reload(): void {
     if (!this.binding || !this.surface) return;
+    if (this.first && !this.view.get().ready) this.binding.disown(this.surface.elements()); // what the editor tidied in the preview is nobody's work
     this.binding.reload();
     this.catchUp();
     this.reveal();
@@ -190,6 +248,7 @@ export class Board {
 
   /** Once, when what was there at the start has arrived: later the view belongs to the user. */
   private reveal(): void {
+    this.lookFirst();
     if (this.revealed || !this.surface || this.page.shadow.size === 0 || this.link.sequence.have < (this.welcome?.seq ?? 0)) return;
     this.revealed = true;
     this.surface.reveal();
@@ -275,8 +334,27 @@ export class Board {
     this.setActor(w.actor);
     this.presence.welcome(w.session);
     this.view.set({ role: w.role, encrypted: w.encrypted, companion: w.companion, saved: w.saved });
-    this.documents.welcomed(w, foreign);
+    if (w.role === "viewer" && !this.page.ready) this.watchFrom(w);
+    else {
+      this.watch.stop();
+      this.documents.welcomed(w, foreign);
+    }
     this.outstanding.welcomed(this.options.session.info?.user_id, w.board, this.options.session.skew);
+  }
+
+  private watchFrom(w: Welcome): void {
+    const ref = w.docs.find((d) => d.doc !== "index") ?? w.docs[0];
+    if (ref) this.watch.start(w.board, ref.doc, w.log, w.seq);
+  }
+
+  /** Who only watched may write: now the document is needed. */
+  private stopWatching(): void {
+    if (!this.watch.on || !this.welcome) return;
+    this.watch.stop();
+    this.view.set({ ready: false });
+    const docs = this.welcome.docs;
+    if (docs.some((d) => d.seq === 0)) this.link.rewind(0); // its entries went by
+    this.documents.welcomed({ ...this.welcome, resume: false }, false);
   }
 
   private setActor(actor: Uint8Array): void {
@@ -297,6 +375,7 @@ export class Board {
       case "role": {
         const could = this.mayWrite;
         this.view.set({ role: frame.role });
+        if (frame.role !== "viewer") this.stopWatching();
         if (frame.role !== "viewer" && this.actor.length === 0) this.link.reconnect(); // the actor to write under comes with a welcome
         if (could !== (frame.role !== "viewer")) this.notify({ kind: could ? "viewer.demoted" : "viewer.promoted" });
         return this.outstanding.roleChanged();
@@ -304,7 +383,7 @@ export class Board {
       case "reset":
         if (frame.actor.length > 0) this.setActor(frame.actor);
         this.outstanding.reset(frame.hash, frame.code, frame.actor.length > 0);
-        return void this.documents.refetch();
+        return this.watch.on ? undefined : void this.documents.refetch();
       case "saved":
         return this.view.set({ saved: { seq: frame.seq, at: frame.at, problem: frame.problem, since: frame.since } });
       case "error":
@@ -328,7 +407,7 @@ export class Board {
       this.drawing = false;
       const { cursors, elements } = this.show;
       this.show = { cursors: false, elements: false };
-      if (elements && this.page.ready) this.binding?.showLive(this.presence.liveElements());
+      if (elements && this.current) this.binding?.showLive(this.presence.liveElements());
       if (cursors) this.surface?.showCollaborators(this.presence.collaborators());
     });
   }

@@ -23,13 +23,14 @@ export function exposeDiagnostics(board: Board, config: PageConfig, api: () => E
       unsaved: board.outstanding.count,
       atRisk: board.outstanding.atRisk,
       epoch: board.page.epoch,
-      ready: board.page.ready,
+      ready: board.current,
+      watching: board.watch.on,
       role: board.view.get().role,
       people: board.view.get().people.length,
       violations: [...violations],
     }),
-    /** Heads (hex, sorted) and number of changes of the document in the worker. */
-    heads: () => board.page.heads(),
+    /** Heads (hex, sorted) and number of changes of the document in the worker; of the scene for who only watches. */
+    heads: () => (board.watch.on ? Promise.resolve({ heads: board.watch.heads, changes: 0 }) : board.page.heads()),
     /** The document's elements by id, as plain values; bytes as base64. */
     document: () => Object.fromEntries([...board.page.shadow.ids()].sort().map((id) => [id, plain(board.page.shadow.get(id) ?? {})])),
     /** The elements that Excalidraw shows, deleted ones too. */

@@ -6,17 +6,17 @@ import type { View } from "./board";
 export type Tone = "good" | "busy" | "bad";
 
 /** The short word with the dot. */
-export function headline(v: Pick<View, "link" | "ready" | "documentProblem" | "role" | "tabOnly">, t: Translate): { text: string; tone: Tone } {
+export function headline(v: Pick<View, "link" | "ready" | "shown" | "documentProblem" | "role" | "tabOnly">, t: Translate): { text: string; tone: Tone } {
   switch (v.link.kind) {
     case "connecting":
-      return { text: t("status.connecting"), tone: "busy" };
+      return { text: t(v.shown ? "status.looking" : "status.connecting"), tone: "busy" };
     case "resuming":
       // Nothing is wrong with anybody's work as long as this device keeps it.
       return { text: t(draws(v) ? "status.offline" : "status.resuming.short"), tone: v.tabOnly || !v.ready ? "bad" : "busy" };
     case "closed":
       return { text: closedTitle(v.link, t), tone: "bad" };
     case "open":
-      return v.ready ? { text: t("status.live"), tone: "good" } : { text: t("status.loading"), tone: v.documentProblem ? "bad" : "busy" };
+      return v.ready ? { text: t("status.live"), tone: "good" } : { text: t(v.shown ? "status.looking" : "status.loading"), tone: v.documentProblem ? "bad" : "busy" };
   }
 }
 

@@ -28,6 +28,26 @@ export function spawnWorker(): Port {
   };
 }
 
+/** A worker that starts when it is first needed, or when start() says that it will be: who only watches never loads it. */
+export function spawnLater(spawn: () => Port = spawnWorker): Port & { start(): void } {
+  let port: Port | undefined;
+  let handler: ((answer: Answer) => void) | undefined;
+  const start = () => {
+    if (port) return port;
+    port = spawn();
+    if (handler) port.onAnswer(handler);
+    return port;
+  };
+  return {
+    start,
+    post: (request) => start().post(request),
+    onAnswer: (h) => {
+      handler = h;
+      port?.onAnswer(h);
+    },
+  };
+}
+
 /** The bytes of a base64 data URL: the genesis travels inside the script (crdt/schema/genesis is its one source). */
 export function bytesOf(dataUrl: string): Uint8Array {
   return Uint8Array.from(atob(dataUrl.slice(dataUrl.indexOf(",") + 1)), (c) => c.charCodeAt(0));

@@ -1,7 +1,9 @@
-/** The whiteboard page's entry: answers the Matrix client at once, starts the document's worker, then loads the board. */
-import { spawnWorker } from "../doc/spawn";
+/** The whiteboard page's entry: answers the Matrix client at once, signs in and paints what the board shows, then loads the editor. */
+import { spawnLater } from "../doc/spawn";
+import { FirstPaint } from "../first/first";
 import { showNoHost, showStarting } from "../host/page";
-import { readConfig, startHost } from "../host/widget";
+import { IdentityBlocked, readConfig, startHost, type Host } from "../host/widget";
+import { Refused, Session } from "../link/session";
 
 const config = readConfig();
 const host = startHost(config);
@@ -11,6 +13,24 @@ const root = document.getElementById("root")!;
 if ("reason" in host) showNoHost(root, host, config);
 else {
   showStarting(root, host);
-  const port = spawnWorker();
-  void import("../board/main").then(({ openBoard }) => openBoard(root, host, config, port));
+  const session = sessionOf(host);
+  const first = new FirstPaint(host, session);
+  const port = spawnLater();
+  // The document's engine is large: it is fetched behind the scene, and not at all by who only watches.
+  void first.scene.then(() => session.info && session.info.role !== "viewer" && port.start());
+  void first.shown.then(() => import("../board/main")).then(({ openBoard }) => openBoard(root, host, config, { session, first, port }));
+}
+
+function sessionOf(host: Host): Session {
+  return new Session({
+    roomId: host.roomId,
+    widgetId: host.widgetId,
+    openid: async () => {
+      try {
+        return await host.openid();
+      } catch (err) {
+        throw err instanceof IdentityBlocked ? new Refused("openid_blocked", err.message, 0) : err;
+      }
+    },
+  });
 }

@@ -17,6 +17,27 @@ export interface Login {
   readonly board: { readonly id: string; readonly kind: string };
   readonly companion: string;
   readonly encrypted: boolean;
+  /** Documents that can be fetched beside the connection, as `welcome` will name them; none where nobody has opened the board yet. */
+  readonly docs: readonly DocRef[];
+}
+
+/** A document and how far its snapshot reaches. */
+export interface DocRef {
+  readonly doc: string;
+  readonly epoch: number;
+  readonly seq: number;
+}
+
+/** What a document shows (docs/protocol.md §1.3). */
+export interface SceneAnswer {
+  readonly log: string;
+  readonly seq: number;
+  readonly epoch: number;
+  readonly heads: readonly string[];
+  readonly elements: readonly Readonly<Record<string, unknown>>[];
+  /** `elements` are all there are. Otherwise those that changed, and `gone` those that are not shown any more. */
+  readonly full?: boolean;
+  readonly gone?: readonly string[];
 }
 
 /** A request that the server, or the person, refused. */
@@ -66,10 +87,18 @@ export class Session {
   private login: Login | undefined;
   private refreshing: ReturnType<typeof setTimeout> | undefined;
 
+  private early: Promise<string> | undefined;
+
   constructor(private readonly options: SessionOptions) {}
 
   /** How much the server's clock is ahead of ours, ms, to a second. */
   skew = 0;
+  /** Signs in ahead of time. The next call of token() gets the same answer, so that the person is asked once. */
+  async begin(): Promise<Login> {
+    this.early = this.token();
+    await this.early;
+    return this.login!;
+  }
 
   /** The answer of the last sign-in. */
   get info(): Login | undefined {
@@ -78,6 +107,9 @@ export class Session {
 
   /** A token to authenticate with; signs in when there is none. Throws Refused. */
   async token(): Promise<string> {
+    const { early } = this;
+    this.early = undefined;
+    if (early) return early;
     if (!this.login) {
       const openid = await this.options.openid();
       const { access_token, token_type, matrix_server_name, expires_in } = openid;
@@ -103,7 +135,7 @@ export class Session {
 
   /** Downloads a document (docs/protocol.md §1.3). Throws Refused. */
   async document(board: string, doc: string): Promise<Fetched> {
-    const answer = await this.request("GET", `/v1/boards/${encodeURIComponent(board)}/docs/${encodeURIComponent(doc)}/document`, await this.token());
+    const answer = await this.request("GET", `/v1/boards/${encodeURIComponent(board)}/docs/${encodeURIComponent(doc)}/document`, this.login?.token ?? (await this.token()));
     const number = (name: string) => Number(answer.headers.get(name) ?? 0);
     const head = { log: answer.headers.get("X-Lectern-Log") ?? "", epoch: number("X-Lectern-Epoch"), seq: number("X-Lectern-Seq") };
     return { ...head, bytes: answer.status === 204 ? undefined : new Uint8Array(await answer.arrayBuffer()) };
@@ -122,6 +154,14 @@ export class Session {
   private async boardPath(): Promise<string> {
     await this.token();
     return `/v1/boards/${encodeURIComponent(this.login?.board.id ?? "")}`;
+  }
+
+  /** Fetches what a document shows: as of its snapshot, now ("live"), or what has changed after an entry. Throws Refused. */
+  async scene(board: string, doc: string, since?: number | "live"): Promise<SceneAnswer> {
+    const query = since === undefined ? "" : since === "live" ? "?live" : `?after=${since}`;
+    const token = this.login?.token ?? (await this.token());
+    const answer = await this.request("GET", `/v1/boards/${encodeURIComponent(board)}/docs/${encodeURIComponent(doc)}/scene${query}`, token);
+    return (await answer.json()) as SceneAnswer;
   }
 
   private schedule(): void {

@@ -7,6 +7,7 @@ export const de: Catalogue = {
   "status.starting": "Die Tafel wird geöffnet …",
   "status.connecting": "Verbinden …",
   "status.loading": "Die Zeichnung wird geladen …",
+  "status.looking": "Lädt … Ansehen geht schon.",
   "status.live": "Live",
   "status.offline": "Offline, Weiterzeichnen geht",
   "status.resuming": "Was du jetzt zeichnest, wird gesendet, sobald die Verbindung wieder da ist.",

@@ -5,6 +5,7 @@ export const en = {
   "status.starting": "Opening the board …",
   "status.connecting": "Connecting …",
   "status.loading": "Loading the drawing …",
+  "status.looking": "Loading … You can look already.",
   "status.live": "Live",
   "status.offline": "Offline, you can go on drawing",
   "status.resuming": "What you draw now is sent when the connection is back.",

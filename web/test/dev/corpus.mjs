@@ -130,8 +130,27 @@ function extent(points) {
   return [Math.max(...xs) - Math.min(...xs), Math.max(...ys) - Math.min(...ys)];
 }
 
+/** Small shapes and nothing else, drawn and then moved `updates` times in groups of 25, as the peers' benchmarks have them. */
+export function makeSynthetic({ PageDocument, encodeElement }, genesis, { seed, elements, updates }) {
+  const maker = new Maker(seed);
+  const place = () => Math.round(maker.random() * 4000);
+  const page = new PageDocument(genesis, new Uint8Array(16).fill(7));
+  const list = Array.from({ length: elements }, () => maker.base("rectangle", place(), place(), 40, 30));
+  const changes = [];
+  for (let round = 0; round <= updates; round++) {
+    for (let i = 0; i < list.length; i += 25) {
+      const writes = list.slice(i, i + 25).map((e) => {
+        if (round === 0) return { id: e.id, create: true, props: Object.fromEntries(Object.entries(encodeElement(e)).filter(([, v]) => v !== null)) };
+        return { id: e.id, create: false, props: { x: place(), y: place() } };
+      });
+      changes.push(...page.commit(writes).changes);
+    }
+  }
+  return { changes };
+}
+
 /** Makes a page's changes: `elements` are drawn and meanwhile each is changed `updates` times, by four people. */
-export function makePage({ PageDocument, encodeElement }, genesis, { seed, elements, updates, synthetic = false }) {
+export function makePage({ PageDocument, encodeElement }, genesis, { seed, elements, updates }) {
   const maker = new Maker(seed);
   const people = [1, 2, 3, 4].map((n) => Uint8Array.from({ length: 16 }, () => Math.floor(maker.random() * 256)).fill(n, 0, 1));
   const page = new PageDocument(genesis, people[0]);
@@ -141,7 +160,7 @@ export function makePage({ PageDocument, encodeElement }, genesis, { seed, eleme
   const commit = (write) => changes.push(...page.commit([write]).changes);
   const revise = () => {
     const e = todo.splice(Math.floor(maker.random() * todo.length), 1)[0];
-    const next = { ...e.now, ...(synthetic ? { x: Math.round(maker.random() * 4000), y: Math.round(maker.random() * 4000) } : maker.update(e.now)) };
+    const next = { ...e.now, ...maker.update(e.now) };
     const [before, after] = [encodeElement(e.now), encodeElement(next)];
     const props = Object.fromEntries(Object.entries(after).filter(([k, v]) => String(before[k]) !== String(v)));
     if (Object.keys(props).length > 0) commit({ id: next.id, create: false, props, ...("originalText" in props ? { textBase: before.originalText } : {}) });
@@ -149,7 +168,7 @@ export function makePage({ PageDocument, encodeElement }, genesis, { seed, eleme
   };
   for (let i = 0; i < elements; i++) {
     if (i % 25 === 0) page.setActor(maker.pick(people));
-    const now = synthetic ? maker.base("rectangle", Math.round(maker.random() * 4000), Math.round(maker.random() * 4000), 40, 30) : maker.element();
+    const now = maker.element();
     const props = Object.fromEntries(Object.entries(encodeElement(now)).filter(([, v]) => v !== null));
     commit({ id: now.id, create: true, props });
     const e = { now };
@@ -161,20 +180,20 @@ export function makePage({ PageDocument, encodeElement }, genesis, { seed, eleme
   return { changes, heads: page.heads(), elements: page.elements() };
 }
 
-export async function corpus(out, { pages = 1, elements = 1000, updates = 10, seed = 1, synthetic = false } = {}) {
+export async function corpus(out, { pages = 1, elements = 1000, updates = 10, seed = 1, synthetic = false, quiet = false } = {}) {
   const code = await load();
   const genesis = new Uint8Array(readFileSync(new URL("../../../crdt/schema/genesis/whiteboard.page.automerge", import.meta.url)));
   mkdirSync(out, { recursive: true });
   for (let n = 0; n < pages; n++) {
     const began = performance.now();
-    const { changes } = makePage(code, genesis, { seed: seed + n, elements, updates, synthetic });
+    const { changes } = (synthetic ? makeSynthetic : makePage)(code, genesis, { seed: seed + n, elements, updates });
     const parts = changes.flatMap((c) => {
       const head = Buffer.alloc(4);
       head.writeUInt32BE(c.length);
       return [head, c];
     });
     writeFileSync(join(out, `page-${n + 1}.changes`), Buffer.concat(parts));
-    console.log(`page ${n + 1}: ${changes.length} changes, ${changes.reduce((s, c) => s + c.length, 0)} bytes, ${Math.round(performance.now() - began)} ms`);
+    if (!quiet) console.log(`page ${n + 1}: ${changes.length} changes, ${changes.reduce((s, c) => s + c.length, 0)} bytes, ${Math.round(performance.now() - began)} ms`);
   }
 }
 

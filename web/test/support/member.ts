@@ -11,7 +11,7 @@ export class Member {
   readonly scene = new FakeScene();
   readonly worker = new QueuedWorker();
   readonly board: Board;
-  readonly session: Pick<Session, "token" | "forget" | "document" | "info" | "skew" | "home" | "takeOver">;
+  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver">;
   online = true;
   /** The server does not get to reading what this one sends. */
   unread = false;
@@ -31,6 +31,7 @@ export class Member {
       info: { user_id: person } as Login,
       forget: () => undefined,
       token: () => (this.online ? Promise.resolve("token") : Promise.reject(new Error("offline"))),
+      scene: () => Promise.reject(new Error("nobody watches here")),
       document: () => {
         if (!this.online) return Promise.reject(new Error("offline"));
         this.fetches++;
@@ -48,7 +49,7 @@ export class Member {
         return pipe;
       },
     });
-    const surface: Surface = Object.assign(this.scene, { busy: () => this.scene.hold.size > 0, reveal: () => undefined, showCollaborators: () => undefined });
+    const surface: Surface = Object.assign(this.scene, { busy: () => this.scene.hold.size > 0, reveal: () => undefined, look: () => undefined, showCollaborators: () => undefined });
     this.board.attach(surface);
     this.board.link.connect();
   }
