@@ -1,5 +1,6 @@
 /** One person in one browser context: signs in through the classroom page, answers its questions, and has the board in front of them. */
 import fs from "node:fs";
+import path from "node:path";
 import { chromium } from "playwright-core";
 import { Board } from "./board.mjs";
 import { until } from "./stack.mjs";
@@ -7,9 +8,13 @@ import { until } from "./stack.mjs";
 const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
 export function launch() {
+  return chromium.launch({ executablePath: executable(), headless: true, args: FLAGS });
+}
+
+function executable() {
   const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
   if (!fs.existsSync(executablePath)) throw new Error(`Chromium is missing at ${executablePath}: apt-get install chromium, or set CHROMIUM`);
-  return chromium.launch({ executablePath, headless: true, args: FLAGS });
+  return executablePath;
 }
 
 /** Faults of a page that no test should overlook. */
@@ -31,11 +36,23 @@ class Faults {
   }
 }
 
+/** Playwright's switches block third-party storage; a new profile of Chromium's own does not (measured, Chromium 156). */
+function newProfile(parent) {
+  const folder = fs.mkdtempSync(path.join(parent, "profile-"));
+  fs.mkdirSync(path.join(folder, "Default"));
+  fs.writeFileSync(path.join(folder, "Default", "Preferences"), JSON.stringify({ profile: { cookie_controls_mode: 0, block_third_party_cookies: false } }));
+  return folder;
+}
+
 export class Person {
-  /** A new context (= a new device) for `user`, an entry of ready.users. Options: viewport, colorScheme, locale. */
-  static async open(browser, stack, user, options = {}) {
-    const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: "en-GB", ...options });
-    const page = await context.newPage();
+  /**
+   * A new context (= a new device) for `user`, an entry of ready.users. Options: viewport, colorScheme, locale, and `profile`: a browser of their
+   * own with a lasting profile and Chromium's usual settings. Without, it is as in a private window: frames of other sites get no storage.
+   */
+  static async open(browser, stack, user, { profile, ...given } = {}) {
+    const options = { viewport: { width: 1280, height: 800 }, locale: "en-GB", ...given };
+    const context = await (profile ? chromium.launchPersistentContext(newProfile(stack.data), { executablePath: executable(), headless: true, args: FLAGS, ...options }) : browser.newContext(options));
+    const page = context.pages()[0] ?? (await context.newPage());
     const { classroom, lectern, homeserver } = stack.ready;
     const origins = [classroom, lectern, homeserver, ...(stack.ready.homeservers ?? []).map((h) => h.url)];
     return new Person(stack, user, context, page, new Faults(origins));

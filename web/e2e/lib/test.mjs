@@ -56,6 +56,7 @@ export async function run(name, { args = [] } = {}, body) {
     console.error(err);
     await keepEvidence(name, t, people).catch((e) => console.error("evidence:", e.message));
   }
+  for (const p of people) await p.close().catch(() => {}); // some have a browser of their own
   await t.browser?.close().catch(() => {});
   try {
     await t.stack?.stop({ remove: !failed });

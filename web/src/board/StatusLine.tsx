@@ -22,7 +22,7 @@ export function StatusLine({ view, t }: { readonly view: View; readonly t: Trans
     <section className="status" aria-label={t("status.label")} onKeyDown={(e) => e.key === "Escape" && setOpen(null)}>
       {open === "people" ? <People view={view} t={t} /> : null}
       {open === "details" ? <Details view={view} t={t} now={now} /> : null}
-      {problem ? <p className="problem" role="status">{problem}</p> : null}
+      {problem ? <p className="problem" data-tone={view.link.kind === "resuming" ? head.tone : "bad"} role="status">{problem}</p> : null}
       {viewer && view.ready ? <p className="note">{t("viewer.explanation")}</p> : null}
       {view.elements > SOFT_LIMIT ? <p className="note">{t("limit.soft", { count: view.elements })}</p> : null}
       <div className="line">
