@@ -55,7 +55,7 @@ func child(t *testing.T, role, test string, env ...string) (dir string, journal 
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+test+"$", "-test.v", "-test.timeout=5m")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+test+"$", "-test.v", "-test.timeout=40m")
 	cmd.Env = append(append(os.Environ(), env...), childRole+"="+role, "LD_PRELOAD="+shim, "DISK_DIR="+dir,
 		"DISK_CONTROL="+filepath.Join(base, "control"), "DISK_JOURNAL="+filepath.Join(base, "journal"))
 	out, err := cmd.CombinedOutput()

@@ -56,7 +56,7 @@ func failingChild(t *testing.T) {
 	dir, c, _ := diskOf(t)
 	steps := 30
 	if full {
-		steps = 120
+		steps = 60
 	}
 	for _, fault := range []struct {
 		name             string
@@ -73,10 +73,13 @@ func failingChild(t *testing.T) {
 		{"short writes", false, alwaysHalf, 1, 40, ""},
 	} {
 		rounds, hit, promised, stride := 0, 0, 0, int64(1)
-		if !full && fault.sync {
+		switch {
+		case !full && fault.sync:
 			stride = 5
-		} else if !full {
+		case !full:
 			stride = 41
+		case !fault.sync:
+			stride = 3
 		}
 		for n := int64(1); n < fault.most; n += stride {
 			where := fmt.Sprintf("%s, n %d", fault.name, n)
