@@ -246,7 +246,12 @@ func TestSlope(t *testing.T) {
 			}
 		})
 	}
-	if s := slope("q", []float64{1}, []float64{2}, 1); s.Verdict != "too few samples" {
-		t.Errorf("got %+v", s)
-	}
+	t.Run("LT6 a minute is no soak", func(t *testing.T) {
+		if s := slope("q", []float64{1}, []float64{2}, 1); s.Verdict != "too few samples" {
+			t.Errorf("got %+v", s)
+		}
+		if s := slope("q", []float64{0, 0.01, 0.02}, []float64{1, 2, 3}, 1); s.Verdict != "too short to judge" || s.PerHour < 99 {
+			t.Errorf("got %+v", s)
+		}
+	})
 }

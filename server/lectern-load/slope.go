@@ -12,6 +12,9 @@ type Slope struct {
 	Verdict string  `json:"verdict"`
 }
 
+// judged is the least time, in hours, that a verdict needs.
+const judged = 1.0 / 6
+
 // slope fits y over x, in hours. It is called rising only where that is certain: the slope less two of its standard errors is over the limit.
 func slope(name string, x, y []float64, limit float64) Slope {
 	s, n := Slope{Name: name, Limit: limit, Verdict: "not judged"}, float64(len(x))
@@ -29,6 +32,9 @@ func slope(name string, x, y []float64, limit float64) Slope {
 		s.Verdict = "too few samples"
 		return s
 	}
+	if x[len(x)-1]-x[0] < judged {
+		s.Verdict = "too short to judge"
+	}
 	s.PerHour = xy / xx
 	var rest float64
 	for i := range x {
@@ -37,7 +43,7 @@ func slope(name string, x, y []float64, limit float64) Slope {
 	}
 	s.Error = math.Sqrt(rest / (n - 2) / xx)
 	switch {
-	case limit == 0:
+	case limit == 0 || s.Verdict == "too short to judge":
 	case s.PerHour-2*s.Error > limit:
 		s.Verdict = "rises"
 	case s.PerHour > limit:
