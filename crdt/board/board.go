@@ -353,8 +353,12 @@ func (b *Board) changed() {
 // Called by run: held changes.
 
 func (b *Board) hold(sub *submission) {
-	if slices.ContainsFunc(b.held, func(h *submission) bool { return h.c.Hash == sub.c.Hash && h.doc == sub.doc }) {
-		return // the same again, on another lane
+	if i := slices.IndexFunc(b.held, func(h *submission) bool { return h.c.Hash == sub.c.Hash && h.doc == sub.doc }); i >= 0 {
+		if b.held[i].s == sub.s {
+			return // the same again, on another lane
+		}
+		b.held[i].s.held-- // the person came back with it: who is here now hears what becomes of it
+		b.held = slices.Delete(b.held, i, i+1)
 	}
 	if sub.s.held >= heldMax {
 		b.expired(sub)

@@ -240,7 +240,7 @@ func (w *world) settle() *instance {
 			w.pump()
 			home := w.clients[0].tab.in
 			for _, c := range w.clients {
-				done = done && c.tab.in == home && home != nil
+				done = done && c.tab.in == home && home != nil && !c.tab.moving && len(c.outbox) == 0
 			}
 			if done {
 				return home
