@@ -274,7 +274,7 @@ func (c *client) event(e board.Event) {
 			var kept []outgoing
 			for i, o := range c.outbox {
 				if o.actor == actor && i >= at {
-					t.redo = append(t.redo, o.wish)
+					c.again(o.wish)
 				} else {
 					kept = append(kept, o)
 				}
@@ -345,27 +345,37 @@ func (c *client) advance() {
 	c.release()
 }
 
-// reoffer: the log is another one. Own changes that the document lacks are offered again, where they attach; else they are made anew.
+// reoffer: the log is another one. Own changes that the document lacks are offered again, where they attach. Of those that do not, what is not
+// acknowledged is made anew; what is comes from the old home.
 func (c *client) reoffer() {
 	t := c.tab
-	lost := slices.DeleteFunc(t.mine, func(o outgoing) bool {
-		return o.epoch != t.epoch || o.doc != t.doc || slices.ContainsFunc(c.outbox, func(x outgoing) bool { return x.hash == o.hash })
-	})
-	c.outbox = append(lost, c.outbox...)
+	for _, o := range t.mine {
+		if o.epoch != t.epoch || o.doc != t.doc || slices.ContainsFunc(c.outbox, func(x outgoing) bool { return x.hash == o.hash }) {
+			continue
+		}
+		if err := apply(t.page, o.chunk); err == nil {
+			c.outbox = append(c.outbox, o)
+		}
+	}
 	t.sent, t.mine = 0, nil
 	var out []outgoing
 	for _, o := range c.outbox {
-		if o.epoch != t.epoch {
-			out = append(out, o)
-			continue
-		}
-		if err := apply(t.page, o.chunk); err != nil {
-			t.redo = append(t.redo, o.wish)
+		if o.epoch == t.epoch && apply(t.page, o.chunk) != nil {
+			c.again(o.wish)
 			continue
 		}
 		out = append(out, o)
 	}
 	c.outbox = out
+}
+
+// again: the wish is to be made once more. Where the old home had taken it too, without having said so, what it leaves makes the same element a second time:
+// one of the two wins whole, and SM4 says nothing of it.
+func (c *client) again(w wish) {
+	c.tab.redo = append(c.tab.redo, w)
+	if c.homes > 1 && w.make {
+		c.hid[w.id] = true
+	}
 }
 
 // fetch reads the newest snapshot, as the HTTP endpoint answers it.
