@@ -28,7 +28,7 @@ type commitTimes struct {
 }
 
 const (
-	keepCommits = 4096
+	keepCommits = 1024
 	keepLags    = 1 << 20 // nobody may ask for hours
 )
 
