@@ -148,10 +148,6 @@ func (f *filler) append(entries []board.Entry) error {
 
 // settle merges every page for joiners, and squashes it if asked to.
 func (f *filler) settle(ctx context.Context, squash bool) error {
-	running, stop := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- f.joins.Run(running) }()
-	defer func() { stop(); <-ended }()
 	if squash {
 		hub := board.NewHub(board.Config{
 			Log: f.store, Encode: wire.AppendEntry, Verify: f.joins.Verify,
@@ -166,16 +162,26 @@ func (f *filler) settle(ctx context.Context, squash bool) error {
 			return err
 		}
 	}
+	running, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- f.joins.Run(running) }()
+	defer func() { stop(); <-ended }()
 	f.joins.Changed(board.Changed{ID: f.meta.ID, Room: f.meta.Room, Kind: f.meta.Kind, Seq: f.meta.Seq, At: time.Now()})
-	_ = f.joins.Flush(ctx) // there is no room to write to; the documents are merged before that is tried
+	if err := f.joins.Flush(ctx); err != nil && !errors.Is(err, errNoRoom) { // documents are merged before the room is tried
+		return err
+	}
 	meta, err := f.store.Open(ctx, f.meta.ID)
 	if err != nil {
 		return err
 	}
 	f.meta = meta
 	for _, d := range meta.Docs {
-		if d.Seq < meta.Seq {
-			return fmt.Errorf("page %s is merged up to %d of %d", d.ID, d.Seq, meta.Seq)
+		snap, err := f.store.Snapshot(ctx, meta.ID, d.ID)
+		if err != nil {
+			return err
+		}
+		if d.Seq < meta.Seq || snap.Scene == nil {
+			return fmt.Errorf("page %s is merged up to %d of %d, scene of %d bytes", d.ID, d.Seq, meta.Seq, len(snap.Scene))
 		}
 	}
 	return nil

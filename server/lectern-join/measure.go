@@ -87,7 +87,7 @@ func report(ctx context.Context, s serving) error {
 			return err
 		}
 	}
-	return j.crowd(ctx, "first page, 20 at once", first)
+	return errors.Join(j.crowd(ctx, "first page, 20 at once", first), j.crowd(ctx, "all pages, 20 at once", all))
 }
 
 type joiner struct{ url string }

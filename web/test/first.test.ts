@@ -23,14 +23,14 @@ function pen() {
 }
 
 describe("first painting", () => {
-  test("WG60 where elements are: sizes, points, turned ones", () => {
+  test("WG80 where elements are: sizes, points, turned ones", () => {
     expect(boxOf(shape({ type: "rectangle", x: 10, y: 20, width: 100, height: 50 }))).toEqual(box(10, 20, 110, 70));
     expect(boxOf(shape({ type: "freedraw", x: 10, y: 20, width: 1, height: 1, points: packPoints([[0, 0], [-5, 8], [20, 3]]) }))).toEqual(box(5, 20, 30, 28));
     expect(rounded(boxOf(shape({ type: "rectangle", x: 0, y: 0, width: 100, height: 50, angle: Math.PI / 2 })))).toEqual(box(25, -25, 75, 75));
     expect(boxOf(shape({ type: "line", x: 1, y: 2, points: new Uint8Array([255]) }))).toEqual(box(1, 2, 1, 2)); // no points at all
   });
 
-  test("WG60 the view shows everything, at most at its natural size, in the middle", () => {
+  test("WG80 the view shows everything, at most at its natural size, in the middle", () => {
     expect(fit([], 100, 100)).toBeUndefined();
     const small = fit([shape({ x: 100, y: 100, width: 50, height: 50 })], 800, 600)!;
     expect(small.zoom).toBe(1);
@@ -42,7 +42,7 @@ describe("first painting", () => {
     expect(fit([shape({ x: 3, y: 4, width: 0, height: 0 })], 800, 600)!.zoom).toBe(1);
   });
 
-  test("WG60 an arrowhead points where its line goes, and is never longer than half of it", () => {
+  test("WG80 an arrowhead points where its line goes, and is never longer than half of it", () => {
     const [a, b] = arrowhead([0, 0], [100, 0], 2);
     expect([a[0], b[0]].every((x) => x > 70 && x < 100)).toBe(true);
     expect(a[1]).toBeCloseTo(-b[1]);
@@ -50,7 +50,7 @@ describe("first painting", () => {
     expect(Math.hypot(c[0] - 10, c[1])).toBeCloseTo(5);
   });
 
-  test("WG60 corners and the hand's wobble are the element's own, every time", () => {
+  test("WG80 corners and the hand's wobble are the element's own, every time", () => {
     const rough = "\u0000" + JSON.stringify({ type: 3 });
     expect([cornerRadius({ roundness: rough }, 40), cornerRadius({ roundness: rough }, 1000), cornerRadius({ roundness: null }, 40)]).toEqual([10, 32, 0]);
     const take = (seed: number) => Array.from({ length: 50 }, wobbleOf(seed, 1));
@@ -60,7 +60,7 @@ describe("first painting", () => {
     expect(Array.from({ length: 5 }, wobbleOf(3, 0)).every((v) => Math.abs(v) === 0)).toBe(true);
   });
 
-  test("WG60 what is in sight is drawn, the rest left out, and nothing malformed stops it", () => {
+  test("WG80 what is in sight is drawn, the rest left out, and nothing malformed stops it", () => {
     const { calls, context } = pen();
     const shapes = [
       { type: "rectangle", x: 0, y: 0, width: 10, height: 10, backgroundColor: "#ffc9c9", fillStyle: "solid" },
@@ -84,12 +84,12 @@ describe("first painting", () => {
     expect(calls.join()).not.toContain("NaN");
   });
 
-  test("WG60 a scene is read in the document's form", () => {
+  test("WG80 a scene is read in the document's form", () => {
     const elements = readScene({ elements: [{ id: "a", type: "freedraw", points: btoa("\x01\x02"), pressures: "not base64!", x: 1, link: null, odd: { a: 1 } }] });
     expect(elements).toEqual([{ id: "a", props: { type: "freedraw", points: new Uint8Array([1, 2]), x: 1, link: null } }]);
   });
 
-  test("WG61 signing in ahead asks once, also when it is refused", async () => {
+  test("WG81 signing in ahead asks once, also when it is refused", async () => {
     let asked = 0;
     const openid = () => (asked++, Promise.reject(new Error("blocked")));
     const session = new Session({ roomId: "!r", widgetId: "w", openid });
@@ -104,7 +104,7 @@ describe("first painting", () => {
 describe("watching", () => {
   const answer = (seq: number, elements: SceneAnswer["elements"], more: Partial<SceneAnswer> = {}): SceneAnswer => ({ log: "l", seq, epoch: 0, heads: [`h${seq}`], elements, full: false, gone: [], ...more });
 
-  test("WG63 the scene and what changed since, without a document; gone ones go, another log begins anew", async () => {
+  test("WG83 the scene and what changed since, without a document; gone ones go, another log begins anew", async () => {
     const shadow = new Shadow();
     const asked: (number | string | undefined)[] = [];
     const events: string[] = [];

@@ -57,6 +57,8 @@ export interface Surface extends Scene {
 export interface BoardOptions extends Omit<LinkOptions, "session"> {
   readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver">;
   readonly port: Port;
+  /** What was painted before anything else was there; undefined: nothing. Absent: nobody painted. */
+  readonly first?: Promise<FirstScene | undefined>;
   /** Absent: unsent work stays in memory. */
   readonly keep?: Pick<OutstandingOptions, "open" | "locks">;
   readonly holdElements?: boolean;
@@ -91,6 +93,7 @@ export class Board {
   readonly watch: Watch;
   private readonly presence = new Presence();
   private readonly sender: LiveSender;
+  private readonly begun: Promise<unknown>; // the first painting is there, or will not be
   // Owned by the page's one thread.
   private surface: Surface | undefined;
   private binding: Binding | undefined;
@@ -166,6 +169,7 @@ export class Board {
       live: (updates) => this.live(updates),
       event: (frame) => this.event(frame),
     });
+    this.begun = (options.first ?? Promise.resolve(undefined)).then((scene) => scene && this.preview(scene));
     this.sender = new LiveSender((slot, payload) => this.link.sendLive(slot, payload));
   }
 
@@ -203,18 +207,19 @@ export class Board {
 
   private first: FirstScene | undefined;
   /** What was painted before anything else was there: the editor shows it, until the document replaces it without anybody noticing. */
-  preview(scene: FirstScene): void {
-    if (this.current) return;
+  private preview(scene: FirstScene): void {
     this.first = scene;
-    this.watch.begin(scene);
-    this.page.shadow.load(Object.fromEntries(scene.elements.map((e) => [e.id, e.props])));
-    this.count();
+    if (!this.current) {
+      this.watch.begin(scene);
+      this.page.shadow.load(Object.fromEntries(scene.elements.map((e) => [e.id, e.props])));
+      this.count();
+    }
     this.showFirst();
   }
 
   private showFirst(): void {
     if (!this.first || !this.surface || !this.binding) return;
-    this.binding.reload();
+    if (!this.current) this.binding.reload();
     this.lookFirst();
     this.view.set({ shown: true });
   }
@@ -344,7 +349,8 @@ export class Board {
 
   private watchFrom(w: Welcome): void {
     const ref = w.docs.find((d) => d.doc !== "index") ?? w.docs[0];
-    if (ref) this.watch.start(w.board, ref.doc, w.log, w.seq);
+    this.watch.on = true;
+    void this.begun.then(() => ref && this.watch.on && this.welcome === w && this.watch.start(w.board, ref.doc, w.log, w.seq));
   }
 
   /** Who only watched may write: now the document is needed. */

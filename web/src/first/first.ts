@@ -22,8 +22,10 @@ export interface FirstScene {
   readonly look: Look | undefined;
 }
 
-/** Without a painting by then the editor is loaded all the same: signing in may wait for an answer of the person. */
-const PATIENCE_MS = 1_500;
+/** Who is not signed in by then is perhaps being asked something: the editor is loaded meanwhile. */
+const SIGN_IN_MS = 1_500;
+/** Without a painting by then, on a slow network, the editor is loaded all the same. */
+const PAINT_MS = 4_000;
 
 export class FirstPaint {
   /** undefined: there is no scene, or it cannot be had; then the document alone shows the board. */
@@ -43,7 +45,8 @@ export class FirstPaint {
       return undefined; // whoever connects meets the same refusal, and says so
     });
     const painted = this.scene.then(() => new Promise<void>((resolve) => requestAnimationFrame(() => setTimeout(resolve))));
-    this.shown = Promise.race([painted, new Promise<void>((resolve) => setTimeout(resolve, PATIENCE_MS))]);
+    const patience = pause(SIGN_IN_MS).then(() => (session.info ? pause(PAINT_MS - SIGN_IN_MS) : undefined));
+    this.shown = Promise.race([painted, patience]);
   }
 
   /** The editor shows the board: the painting goes. */
@@ -89,6 +92,8 @@ export class FirstPaint {
     return look;
   }
 }
+
+const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 function div(className: string): HTMLElement {
   const e = document.createElement("div");
