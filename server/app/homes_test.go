@@ -78,7 +78,7 @@ func TestTakeOver(t *testing.T) {
 	guest.draw(20, 1000)
 	saved(t, frames, 50)
 	// The second Lectern reads it as soon as its key has come; then it names the first.
-	b.poll("the second Lectern to read the event", 30*time.Second, func() bool {
+	b.poll("the second Lectern to read the event", 90*time.Second, func() bool {
 		_, err := b.open(bob, room, atB, client.Options{})
 		bye, ok := asBye(err)
 		return ok && bye.Bye.Code == "board_elsewhere"

@@ -54,8 +54,8 @@ func TestRequestErrors(t *testing.T) {
 			{429, `{"errcode":"M_LIMIT_EXCEEDED","retry_after_ms":-5}`, "RateLimited", time.Second},
 			{403, `{"errcode":"M_FORBIDDEN","error":"sender @lectern:example.org in !r:example.org: 0 < 50"}`, "Forbidden", 0},
 			{401, `{"errcode":"M_UNKNOWN_TOKEN","error":"gone"}`, "Revoked", 0},
-			{500, `oops`, "Unreachable", 0},
-			{502, `{"errcode":"M_UNKNOWN"}`, "Unreachable", 0},
+			{500, `oops`, "Failing", 0},
+			{502, `{"errcode":"M_UNKNOWN"}`, "Failing", 0},
 		} {
 			c := bare(t, func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(tt.status)

@@ -27,6 +27,7 @@ func wantKind(t *testing.T, err error, kind string) {
 	t.Helper()
 	kinds := map[string]checkpoint.ErrorKind{
 		"Unreachable": checkpoint.Unreachable, "RateLimited": checkpoint.RateLimited, "Forbidden": checkpoint.Forbidden, "TooLarge": checkpoint.TooLarge, "Revoked": checkpoint.Revoked,
+		"Failing": checkpoint.Failing,
 	}
 	var re *checkpoint.RoomError
 	if !errors.As(err, &re) || re.Kind != kinds[kind] {

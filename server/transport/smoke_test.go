@@ -29,6 +29,8 @@ func TestDraw(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.Move(wire.LaneChannel)
+			// The server has heard of the move: what the old lane may have swallowed comes again on the new one.
+			eventually(t, "the lane moved", func() bool { return c.Stats().Frames[wire.LaneChannel] > 0 })
 		}
 		for range 50 {
 			a.Change(page(a), 0, w.Stroke(100))
