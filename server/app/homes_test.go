@@ -39,9 +39,7 @@ func TestTakeOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range []*devstack.Client{ada, bob} {
-		if err := p.Join(ctx, room, pair.A.Name()); err != nil {
-			t.Fatal(err)
-		}
+		joinInvited(t, p, room, pair.A.Name())
 	}
 	for _, c := range []string{a.user, b.user} {
 		if err := teacher.AwaitMembership(ctx, room, c, "join"); err != nil {

@@ -70,14 +70,7 @@ func TestNewcomerReadsTheCheckpoint(t *testing.T) {
 			if err := w.user(0).Invite(ctx, room, late.UserID); err != nil {
 				t.Fatal(err)
 			}
-			// A homeserver that is in the room already judges the join by its own state, which the invitation may not have reached yet.
-			invited := time.Now()
-			for err = late.Join(ctx, room, w.hs.Name()); err != nil; err = late.Join(ctx, room, w.hs.Name()) {
-				if !devstack.IsCode(err, "M_FORBIDDEN") || time.Since(invited) > 10*time.Second {
-					t.Fatal(err)
-				}
-				time.Sleep(50 * time.Millisecond) // a foreign server's view: nothing to wait on
-			}
+			joinInvited(t, late, room, w.hs.Name())
 			joined := time.Now()
 			var got member.Decrypted
 			for {
@@ -137,4 +130,20 @@ func TestNewcomerReadsTheCheckpoint(t *testing.T) {
 			t.Errorf("the room holds %v, %v, want %s", after, err, before.ID)
 		}
 	})
+}
+
+// joinInvited joins a room on another homeserver, which judges the join by its own state, where the invitation may not have arrived yet.
+func joinInvited(t *testing.T, c *devstack.Client, room, via string) {
+	t.Helper()
+	invited := time.Now()
+	for {
+		err := c.Join(t.Context(), room, via)
+		if err == nil {
+			return
+		}
+		if !devstack.IsCode(err, "M_FORBIDDEN") || time.Since(invited) > 10*time.Second {
+			t.Fatal(err)
+		}
+		time.Sleep(50 * time.Millisecond) // a foreign server's view: nothing to wait on
+	}
 }
