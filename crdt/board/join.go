@@ -142,7 +142,7 @@ func (m joinMsg) handle(b *Board) {
 		b.actors[actor] = m.Person
 	} else if actor = m.Actor; m.look && b.hub.cannotStore() != nil {
 		actor = ActorID{}
-	} else if actor.ofServer() || b.actors[actor] != m.Person || b.dead[actor] {
+	} else if actor.ofServer() || b.actors[actor] != m.Person || b.dead[actor] || m.Log != "" && m.Log != b.logID {
 		m.reply <- joinReply{noActor: true}
 		return
 	}

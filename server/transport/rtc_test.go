@@ -204,7 +204,7 @@ func TestNoProbing(t *testing.T) {
 				t.Errorf("the answer lacks %q:\n%s", want, a.SDP)
 			}
 		}
-		for _, not := range []string{"tcp", "m=audio", ".local"} {
+		for _, not := range []string{" tcp ", "m=audio", ".local"} {
 			if strings.Contains(strings.ToLower(a.SDP), not) {
 				t.Errorf("the answer has %q:\n%s", not, a.SDP)
 			}
