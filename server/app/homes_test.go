@@ -62,7 +62,7 @@ func TestTakeOver(t *testing.T) {
 		i *instance
 		w devstack.Widget
 	}{{a, atA}, {b, atB}} {
-		v.i.poll("the widget to be known", 20*time.Second, func() bool {
+		v.i.pollEvery(time.Second, "the widget to be known", 20*time.Second, func() bool {
 			_, one := v.i.signIn(teacher, room, v.w)
 			_, two := v.i.signIn(bob, room, v.w)
 			return one == nil && two == nil
@@ -76,7 +76,8 @@ func TestTakeOver(t *testing.T) {
 	guest.draw(20, 1000)
 	saved(t, frames, 50)
 	// The second Lectern reads it as soon as its key has come; then it names the first.
-	b.poll("the second Lectern to read the event", 90*time.Second, func() bool {
+	// A person has 30 sign-ins a minute (AU5), so not more often than this.
+	b.pollEvery(3*time.Second, "the second Lectern to read the event", 90*time.Second, func() bool {
 		_, err := b.open(bob, room, atB, client.Options{})
 		bye, ok := asBye(err)
 		return ok && bye.Bye.Code == "board_elsewhere"
