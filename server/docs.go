@@ -68,6 +68,23 @@ func (s *Server) sceneNow(w http.ResponseWriter, r *http.Request, text string, s
 	return nil
 }
 
+// addPage adds an empty page behind the others and names it; everybody on the board hears of it by its entry in the log.
+func (s *Server) addPage(w http.ResponseWriter, r *http.Request) error {
+	st, _, err := asked(r)
+	if err != nil {
+		return err
+	}
+	if err := s.cfg.Identity.Commands(st.Person); err != nil {
+		return err
+	}
+	doc, err := s.cfg.AddPage(r.Context(), st)
+	if err != nil {
+		return boardError(err)
+	}
+	writeJSON(w, http.StatusCreated, map[string]board.DocID{"doc": doc})
+	return nil
+}
+
 // snapshot finds what is asked for and says which one it is.
 func (s *Server) snapshot(w http.ResponseWriter, r *http.Request, scene bool) (checkpoint.Ready, error) {
 	st, doc, err := asked(r)
@@ -119,8 +136,13 @@ func boardError(err error) error {
 		return err
 	}
 	status := http.StatusServiceUnavailable
-	if errors.Is(e, board.ErrUnknown) || errors.Is(e, board.ErrUnknownDoc) {
+	switch {
+	case errors.Is(e, board.ErrUnknown), errors.Is(e, board.ErrUnknownDoc):
 		status = http.StatusNotFound
+	case errors.Is(e, board.ErrReadOnly):
+		status = http.StatusForbidden
+	case errors.Is(e, board.ErrPagesFull):
+		status = http.StatusConflict
 	}
 	return &identity.Error{Status: status, Code: e.Code(), Message: e.Public(), Cause: err}
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/go-chi/chi/v5"
@@ -41,6 +42,11 @@ func newDocs(t *testing.T, f *ready) (http.Handler, *[]any) {
 	var asked []any
 	s := newTestServer(t, func(c *Config) {
 		c.Snapshots = f
+		c.Identity = identity.New(identity.Config{})
+		c.AddPage = func(_ context.Context, st identity.StoredSession) (board.DocID, error) {
+			asked = append(asked, st.Board)
+			return "second", f.err
+		}
 		c.Scene = func(_ context.Context, _ identity.StoredSession, doc board.DocID, after *uint64) (any, error) {
 			if asked = append(asked, doc); after != nil {
 				asked = append(asked, *after)
@@ -54,6 +60,7 @@ func newDocs(t *testing.T, f *ready) (http.Handler, *[]any) {
 			return h(w, q.WithContext(context.WithValue(q.Context(), sessionKey{}, identity.StoredSession{Board: "b"})))
 		})
 	}
+	r.Post("/{board}", signed(s.addPage))
 	r.Get("/{board}/{doc}/document", signed(s.document))
 	r.Get("/{board}/{doc}/scene", signed(s.scene))
 	return r, &asked
@@ -148,6 +155,32 @@ func TestDocuments(t *testing.T) {
 			for _, path := range []string{"/b/d/document", "/b/d/scene", "/b/d/scene?live"} {
 				want(path, "503 "+err.Code())
 			}
+		}
+	})
+	t.Run("PG1 a page is added and named; refusals have their own status; ten a minute", func(t *testing.T) {
+		f := full()
+		h, asked := newDocs(t, f)
+		if w := get(t, h, "POST", "/b", ""); w.Code != 201 || strings.TrimSpace(w.Body.String()) != `{"doc":"second"}` {
+			t.Fatalf("got %d %s", w.Code, w.Body)
+		}
+		if got := code(t, get(t, h, "POST", "/other", "")); got != "404 unknown_board" {
+			t.Fatalf("got %s", got)
+		}
+		for err, want := range map[error]string{
+			board.ErrReadOnly: "403 read_only", board.ErrPagesFull: "409 too_large", board.ErrStorage: "503 storage", board.ErrDraining: "503 draining",
+		} {
+			f.err = err
+			if got := code(t, get(t, h, "POST", "/b", "")); got != want {
+				t.Fatalf("got %s, want %s", got, want)
+			}
+		}
+		f.err = nil
+		for range 5 {
+			get(t, h, "POST", "/b", "")
+		}
+		n := len(*asked)
+		if got := code(t, get(t, h, "POST", "/b", "")); got != "429 rate_limited" || len(*asked) != n {
+			t.Fatalf("got %s", got)
 		}
 	})
 }

@@ -41,7 +41,9 @@ type Config struct {
 		Ready(ctx context.Context, id board.ID, doc board.DocID, scene bool) (checkpoint.Ready, error)
 	}
 	// Scene answers what a page shows at this moment: all of it, or what has changed after an entry.
-	Scene   func(ctx context.Context, st identity.StoredSession, doc board.DocID, after *uint64) (any, error)
+	Scene func(ctx context.Context, st identity.StoredSession, doc board.DocID, after *uint64) (any, error)
+	// AddPage adds an empty page behind the others.
+	AddPage func(ctx context.Context, st identity.StoredSession) (board.DocID, error)
 	Homes   Homes
 	Connect http.Handler // /v1/connect
 	// Ready names what keeps the server from serving, nil when all is well.
@@ -93,6 +95,7 @@ func (s *Server) Routes() http.Handler {
 		r.Post("/sessions", s.handle(s.login))
 		r.Post("/sessions/refresh", s.handle(s.refresh))
 		r.Delete("/sessions", s.handle(s.logout))
+		r.Post("/boards/{board}/docs", s.handle(s.signedIn(s.addPage)))
 		r.Get("/boards/{board}/docs/{doc}/document", s.handle(s.signedIn(s.document)))
 		r.Get("/boards/{board}/docs/{doc}/scene", s.handle(s.signedIn(s.scene)))
 		r.Get("/boards/{board}/home", s.handle(s.signedIn(s.home)))

@@ -49,7 +49,8 @@ if (!process.argv.includes("--sizes-only")) {
     const p = await open(browser, server.url);
     await p.page.waitForTimeout(1500);
     const own = p.seen.requests.filter((u) => u.startsWith(server.widget));
-    check("requests at start", own.length, 14, "");
+    for (const u of own) console.log("    ", new URL(u).pathname);
+    check("requests at start", own.length, 15, "");
     check("requests to other origins", p.seen.requests.filter((u) => !u.startsWith(server.widget) && !u.startsWith(server.url) && !/^(data|blob):/.test(u)).length, 0, "");
     await p.frame.evaluate(`${readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8")};0`);
     const axe = await p.frame.evaluate(async () => (await window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"] })).violations.map((v) => `${v.id} ${v.nodes[0].html.slice(0, 120)}`));

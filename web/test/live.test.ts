@@ -10,25 +10,26 @@ const person = (session: number, over = {}) => ({ session, user_id: `@p${session
 
 describe("live payloads", () => {
   test("WG32 a cursor survives the way", () => {
-    const c = { x: 1.5, y: -2, tool: "laser" as const, down: true, selected: ["a"] };
+    const c = { x: 1.5, y: -2, tool: "laser" as const, down: true, selected: ["a"], page: 2 };
     expect(decodeCursor(encodeCursor(c))).toEqual(c);
   });
   test("WG33 payloads that are not understood are not drawn", () => {
     for (const bad of [{ x: "1", y: 2, t: "pointer" }, { x: 1e12, y: 0, t: "pointer" }, { x: 1, y: 2, t: "gun" }, [1], 7, null]) expect(decodeCursor(encodeItem(bad))).toBeUndefined();
     expect(decodeCursor(Uint8Array.of(0xff))).toBeUndefined();
-    expect(decodeElements(Uint8Array.of(0x9f)).size).toBe(0);
-    expect(decodeElements(encodeItem([{ id: "__proto__", type: "rectangle" }, 3, { id: "ok", type: "rectangle", x: 5, evil: 1 }])).get("ok")).toEqual({ type: "rectangle", x: 5 });
-    expect(decodeElements(encodeItem(Array.from({ length: 20 }, (_, i) => ({ id: `e${i}`, type: "rectangle" })))).size).toBe(8);
+    expect(decodeElements(Uint8Array.of(0x9f)).elements.size).toBe(0);
+    expect([0, 3, -1, 1.5, "1", undefined].map((n) => decodeElements(encodeItem([n ?? null, { id: "ok", type: "rectangle" }])).page)).toEqual([0, 3, -1, -1, -1, -1]);
+    expect(decodeElements(encodeItem([0, { id: "__proto__", type: "rectangle" }, 3, { id: "ok", type: "rectangle", x: 5, evil: 1 }])).elements.get("ok")).toEqual({ type: "rectangle", x: 5 });
+    expect(decodeElements(encodeItem([0, ...Array.from({ length: 20 }, (_, i) => ({ id: `e${i}`, type: "rectangle" }))])).elements.size).toBe(8);
     expect(validProps({ id: "a", x: 1e30, fontFamily: 4, strokeStyle: "wavy", type: "iframe", isDeleted: "no", y: 3 })).toEqual({ y: 3 });
   });
   test("WG32 elements in progress fit into a payload: long strokes lose points, not the frame", () => {
     const points = Array.from({ length: 9_000 }, (_, i) => [Math.sin(i) * 200, i] as [number, number]);
-    const payload = encodeElements([{ ...encodeElement(stroke("s", points))!, id: "s" }], 8_192);
+    const payload = encodeElements([{ ...encodeElement(stroke("s", points))!, id: "s" }], 8_192, 0);
     expect(payload.length).toBeGreaterThan(100);
     expect(payload.length).toBeLessThanOrEqual(8_192);
-    expect(decodeElements(payload).get("s")!.type).toBe("freedraw");
-    const many = encodeElements(Array.from({ length: 30 }, (_, i) => ({ ...encodeElement(rectangle(`r${i}`))!, id: `r${i}` })), 8_192);
-    expect(decodeElements(many).size).toBe(8);
+    expect(decodeElements(payload).elements.get("s")!.type).toBe("freedraw");
+    const many = encodeElements(Array.from({ length: 30 }, (_, i) => ({ ...encodeElement(rectangle(`r${i}`))!, id: `r${i}` })), 8_192, 0);
+    expect(decodeElements(many).elements.size).toBe(8);
   });
 
   describe("sender", () => {
@@ -63,9 +64,9 @@ describe("live payloads", () => {
     const p = new Presence(() => now);
     p.welcome(1);
     p.update(true, [person(1), person(2), person(3)], []);
-    const cursor = encodeCursor({ x: 1, y: 1, tool: "pointer", down: false, selected: [] });
+    const cursor = encodeCursor({ x: 1, y: 1, tool: "pointer", down: false, selected: [], page: 0 });
     p.live([{ session: 2, slot: CURSOR, payload: cursor }, { session: 3, slot: CURSOR, payload: cursor }, { session: 1, slot: CURSOR, payload: cursor }]);
-    p.live([{ session: 2, slot: ELEMENTS, payload: encodeItem([{ id: "a", type: "rectangle", x: 1 }]) }]);
+    p.live([{ session: 2, slot: ELEMENTS, payload: encodeItem([0, { id: "a", type: "rectangle", x: 1 }]) }]);
     expect([p.collaborators().size, p.liveElements().size]).toEqual([2, 1]); // never oneself
     p.settled(new Set(["a"]));
     expect(p.liveElements().size).toBe(0);

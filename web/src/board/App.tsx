@@ -9,6 +9,7 @@ import type { Board, Notice } from "./board";
 import { Canvas, type ExcalidrawAPI } from "./Canvas";
 import { decodeElement } from "./element";
 import { Elsewhere } from "./Elsewhere";
+import { PageStrip } from "./PageStrip";
 import { closedText, closedTitle } from "./status";
 import { StatusLine } from "./StatusLine";
 
@@ -40,7 +41,7 @@ export function App({ board, host, t, language, onAPI }: AppProps) {
     if (/^(https:\/\/|mailto:)/.test(url)) setAsking({ kind: "link", url });
   }, []);
 
-  const writable = view.ready && (view.role === "participant" || view.role === "moderator") && view.link.kind !== "closed";
+  const writable = view.ready && !view.turning && (view.role === "participant" || view.role === "moderator") && view.link.kind !== "closed";
   return (
     <Boundary t={t}>
       <main className="board" aria-label={t("board.title")}>
@@ -53,7 +54,7 @@ export function App({ board, host, t, language, onAPI }: AppProps) {
             <button type="button" onClick={() => board.link.connect()}>{t("retry")}</button>
           </div>
         ) : null}
-        <StatusLine view={view} t={t} />
+        <StatusLine view={view} t={t} pages={view.link.kind === "closed" ? null : <PageStrip view={view} board={board} writable={board.mayWrite} t={t} />} />
       </main>
       {asking?.kind === "clear" ? <ClearDialog t={t} onClose={() => setAsking(null)} onClear={() => api && clearBoard(api)} /> : null}
       {asking?.kind === "link" ? <LinkDialog t={t} url={asking.url} onClose={() => setAsking(null)} /> : null}

@@ -58,6 +58,15 @@ function surfaceOf(api: ExcalidrawAPI): Surface {
       const drawn = api.getSceneElements();
       if (drawn.length > 0) api.scrollToContent(drawn, { fitToViewport: true, viewportZoomFactor: 0.85, maxZoom: 1, animate: false });
     },
+    looks: () => {
+      const { scrollX, scrollY, zoom } = api.getAppState();
+      return { scrollX, scrollY, zoom: zoom.value };
+    },
+    empty: () => {
+      const nothing = { selectedElementIds: {}, selectedGroupIds: {}, selectedLinearElement: null, editingGroupId: null } as SceneData["appState"];
+      api.updateScene({ elements: [], appState: nothing, captureUpdate: CaptureUpdateAction.NEVER });
+      api.history.clear();
+    },
     look: ({ scrollX, scrollY, zoom }) => api.updateScene({ appState: { scrollX, scrollY, zoom: { value: zoom } } as SceneData["appState"] }),
     showCollaborators: (people) => api.updateScene({ collaborators: people as unknown as NonNullable<SceneData["collaborators"]> }),
   };

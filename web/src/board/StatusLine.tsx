@@ -1,4 +1,4 @@
-import { useEffect, useState } from "react";
+import { useEffect, useState, type ReactNode } from "react";
 import type { Translate } from "../ui/i18n";
 import type { View } from "./board";
 import { headline, problemText, readersText, savedText } from "./status";
@@ -6,7 +6,7 @@ import { headline, problemText, readersText, savedText } from "./status";
 const SOFT_LIMIT = 1_500;
 
 /** One line under the board: how live it is, how safe, who is here and who can read it. The rest unfolds above it. */
-export function StatusLine({ view, t }: { readonly view: View; readonly t: Translate }) {
+export function StatusLine({ view, t, pages }: { readonly view: View; readonly t: Translate; readonly pages: ReactNode }) {
   const [open, setOpen] = useState<"people" | "details" | null>(null);
   const [now, setNow] = useState(Date.now);
   useEffect(() => {
@@ -17,7 +17,8 @@ export function StatusLine({ view, t }: { readonly view: View; readonly t: Trans
   const problem = problemText(view, Math.max(now, view.saved.since), t);
   const viewer = view.role === "viewer";
   const toggle = (what: "people" | "details") => setOpen((o) => (o === what ? null : what));
-  const spoken = view.announcement && t(view.announcement.kind === "joined" ? "announce.joined" : "announce.left", { name: view.announcement.name });
+  const { announcement: said } = view;
+  const spoken = said && (said.kind === "page" ? t("pages.of", { page: said.page + 1, count: view.pages }) : t(`announce.${said.kind}`, { name: said.name }));
   return (
     <section className="status" aria-label={t("status.label")} onKeyDown={(e) => e.key === "Escape" && setOpen(null)}>
       {open === "people" ? <People view={view} t={t} /> : null}
@@ -29,6 +30,7 @@ export function StatusLine({ view, t }: { readonly view: View; readonly t: Trans
         <span className="state" data-tone={head.tone} role="status">{head.text}</span>
         {view.unsaved > 0 && view.link.kind === "open" ? <span className="quiet">{t("status.sending", { count: view.unsaved })}</span> : null}
         {view.ready ? <span className="quiet grow">{savedText({ saved: view.saved }, Math.max(now, view.saved.at), t)}</span> : <span className="grow" />}
+        {pages}
         {view.encrypted === undefined ? null : (
           <button type="button" aria-expanded={open === "details"} onClick={() => toggle("details")}>
             {t(view.encrypted ? "readers.encrypted.short" : "readers.plain.short")}

@@ -3,21 +3,23 @@ import { Page, type Port } from "../doc/page";
 import { Link, type LinkOptions, type LinkState } from "../link/link";
 import { hex } from "../link/chunk";
 import type { Home, Session } from "../link/session";
-import type { LiveUpdate, Saved, ServerFrame, Welcome } from "../wire/frames";
+import { kinds, type LiveUpdate, type Saved, type ServerFrame, type Welcome } from "../wire/frames";
 import { Store } from "../ui/store";
 import { Binding, type Scene } from "./binding";
 import { Documents } from "./documents";
 import type { SceneElement } from "./element";
 import { CURSOR, ELEMENTS, encodeCursor, encodeElements, LiveSender, type Cursor } from "./live";
 import { Outstanding, type Lost, type OutstandingOptions } from "./outstanding";
+import { Pages } from "./pages";
 import { Presence, type Participant } from "./presence";
 import type { FirstScene } from "../first/first";
-import type { Look } from "../first/fit";
+import { readScene } from "../first/scene";
+import { Sight, type Eye } from "./sight";
 import { Watch } from "./watch";
 
 export type Notice =
   | Lost
-  | { readonly kind: "unsupported" | "drop" | "viewer.demoted" | "viewer.promoted" };
+  | { readonly kind: "unsupported" | "drop" | "viewer.demoted" | "viewer.promoted" | "pages.unsent" | "pages.full" | "pages.failed" };
 
 /** What the page shows besides the drawing. */
 export interface View {
@@ -40,22 +42,26 @@ export interface View {
   readonly elements: number;
   readonly notices: readonly Notice[];
   /** Spoken by screen readers when it changes. */
-  readonly announcement: { readonly kind: "joined" | "left"; readonly name: string } | undefined;
+  readonly announcement: { readonly kind: "joined" | "left"; readonly name: string } | { readonly kind: "page"; readonly page: number } | undefined;
   readonly documentProblem: boolean;
+  readonly pages: number;
+  /** The open one, 0 for the first. */
+  readonly page: number;
+  /** Another one is about to be open. */
+  readonly turning: boolean;
 }
 
 /** Excalidraw, as far as the board drives it. */
-export interface Surface extends Scene {
+export interface Surface extends Scene, Eye {
   /** A gesture is under way. */
   busy(): boolean;
-  /** Brings what is drawn into view. */
-  reveal(): void;
-  look(look: Look): void;
+  /** Another page: nothing is drawn, selected or to be undone. */
+  empty(): void;
   showCollaborators(people: ReadonlyMap<string, Record<string, unknown>>): void;
 }
 
 export interface BoardOptions extends Omit<LinkOptions, "session"> {
-  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver">;
+  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage">;
   readonly port: Port;
   /** What was painted before anything else was there; undefined: nothing. Absent: nobody painted. */
   readonly first?: Promise<FirstScene | undefined>;
@@ -85,13 +91,18 @@ export class Board {
     notices: [],
     announcement: undefined,
     documentProblem: false,
+    pages: 0,
+    page: 0,
+    turning: false,
   });
   readonly link: Link;
   readonly page: Page;
+  readonly pages: Pages;
   readonly documents: Documents;
   readonly outstanding: Outstanding;
   readonly watch: Watch;
   private readonly presence = new Presence();
+  private readonly sight = new Sight();
   private readonly sender: LiveSender;
   private readonly begun: Promise<unknown>; // the first painting is there, or will not be
   // Owned by the page's one thread.
@@ -107,7 +118,10 @@ export class Board {
 
   constructor(private readonly options: BoardOptions) {
     this.page = new Page(options.port, {
-      send: (authored) => this.outstanding.send(authored),
+      send: (authored) => {
+        this.outstanding.send(authored);
+        this.pages.settle();
+      },
       changed: (ids) => this.changed(ids),
       loaded: () => {
         this.loaded();
@@ -118,6 +132,13 @@ export class Board {
       refused: (gesture, writes, code) => this.outstanding.refused(gesture, writes, code),
       have: (change) => this.outstanding.safe(change),
       quiet: () => this.documents.quiet(),
+    });
+    this.pages = new Pages({
+      session: options.session,
+      settled: () => this.page.unsaved === 0,
+      turned: (from) => this.turned(from),
+      changed: () => this.view.set({ pages: this.pages.list.length, page: this.pages.index, turning: this.pages.turning }),
+      failed: (why) => this.notify({ kind: `pages.${why}` }),
     });
     this.documents = new Documents({
       page: this.page,
@@ -151,12 +172,16 @@ export class Board {
     });
     this.link = new Link(options, {
       state: (link) => {
-        if (link.kind !== "open") this.documents.disconnected();
+        if (link.kind !== "open") {
+          this.pages.stay();
+          this.documents.disconnected();
+        }
         this.view.set({ link });
         if (link.kind === "closed" && link.code !== "left") this.outstanding.ended();
       },
       welcome: (w, foreign) => this.welcomed(w, foreign),
       entries: (entries, from) => {
+        for (const e of entries) if (e.kind === kinds.page) this.pages.added(e.doc);
         if (this.watch.on) this.watch.grown(from + entries.length - 1);
         else this.documents.entries(entries, from);
         this.count();
@@ -164,6 +189,7 @@ export class Board {
       acked: (change) => {
         this.documents.acked(change.epoch);
         this.outstanding.acked(change);
+        this.pages.settle();
         this.count();
       },
       live: (updates) => this.live(updates),
@@ -176,12 +202,16 @@ export class Board {
   /** Excalidraw is there. */
   attach(surface: Surface): void {
     this.surface = surface;
+    this.bind(surface);
+    if (this.current) this.reload();
+    else this.showFirst();
+  }
+
+  private bind(surface: Surface): void {
     this.binding = new Binding(surface, this.page, {
       ...(this.options.holdElements === undefined ? {} : { holdElements: this.options.holdElements }),
       unsupported: () => this.notify({ kind: "unsupported" }),
     });
-    if (this.current) this.reload();
-    else this.showFirst();
   }
 
   /** The page shows the board as it is: by its document, or by the scene for who only watches. */
@@ -209,6 +239,7 @@ export class Board {
   /** What was painted before anything else was there: the editor shows it, until the document replaces it without anybody noticing. */
   private preview(scene: FirstScene): void {
     this.first = scene;
+    this.sight.painted(scene.look);
     if (!this.current) {
       this.watch.begin(scene);
       this.page.shadow.load(Object.fromEntries(scene.elements.map((e) => [e.id, e.props])));
@@ -219,20 +250,12 @@ export class Board {
 
   private showFirst(): void {
     if (!this.first || !this.surface || !this.binding) return;
+    this.sight.show(this.surface, false); // before there is anything to draw, so that it is drawn once
     if (!this.current) this.binding.reload();
-    this.lookFirst();
+    this.reveal();
     this.view.set({ shown: true });
   }
 
-  /** The view is the painting's, so that nothing jumps. */
-  private lookFirst(): void {
-    if (this.revealed || !this.first || !this.surface) return;
-    this.revealed = true;
-    if (this.first.look) this.surface.look(this.first.look);
-    else this.surface.reveal();
-  }
-
-  private revealed = false;
   private reload(): void {
     if (!this.binding || !this.surface) return;
     if (this.first && !this.view.get().ready) this.binding.disown(this.surface.elements()); // what the editor tidied in the preview is nobody's work
@@ -251,12 +274,44 @@ export class Board {
     }, CATCH_UP_MS);
   }
 
-  /** Once, when what was there at the start has arrived: later the view belongs to the user. */
   private reveal(): void {
-    this.lookFirst();
-    if (this.revealed || !this.surface || this.page.shadow.size === 0 || this.link.sequence.have < (this.welcome?.seq ?? 0)) return;
-    this.revealed = true;
-    this.surface.reveal();
+    const arrived = this.first !== undefined || this.link.sequence.have >= (this.welcome?.seq ?? 0);
+    if (this.surface) this.sight.show(this.surface, arrived && this.page.shadow.size > 0);
+  }
+
+  // ---- pages ----
+
+  /** Turns to the page with this number, 0 for the first, when the server has what was drawn on this one. Not while offline or in the middle of a gesture. */
+  turn(page: number): void {
+    const { surface } = this;
+    if (!surface || surface.busy() || this.link.state.kind !== "open") return;
+    this.sceneChanged(surface.elements(), false); // Excalidraw tells of a change some time after making it
+    this.pages.turn(this.pages.list[page] ?? "");
+  }
+
+  private turned(from: string): void {
+    const { surface, pages, view } = this;
+    if (!surface) return;
+    this.sight.turn(surface, from, pages.open);
+    this.presence.page = pages.index;
+    for (const slot of [CURSOR, ELEMENTS]) this.sender.clear(slot);
+    this.first = undefined;
+    this.page.turn();
+    this.bind(surface);
+    surface.empty();
+    view.set({ ready: false, shown: false, elements: 0, announcement: { kind: "page", page: pages.index } });
+    this.showPresence({ cursors: true, elements: true });
+    if (this.watch.on && this.welcome) return this.watchFrom(this.welcome);
+    this.documents.turned(pages.open);
+    void this.previewPage();
+  }
+
+  /** Something to look at until the document is there. */
+  private async previewPage(): Promise<void> {
+    const { doc } = this.documents;
+    if (!this.welcome) return;
+    const answer = await this.options.session.scene(this.welcome.board, doc).catch(() => undefined);
+    if (answer && doc === this.documents.doc && !this.current) this.preview({ ...answer, doc, elements: readScene(answer), look: undefined });
   }
 
   close(): void {
@@ -269,16 +324,16 @@ export class Board {
   /** The scene changed; busy: a gesture is under way, and the document hears of it when it ends. */
   sceneChanged(elements: readonly SceneElement[], busy: boolean): void {
     const { binding } = this;
-    if (!binding || !this.view.get().ready) return;
+    if (!binding || !this.view.get().ready || this.pages.turning) return;
     if (!this.mayWrite) return binding.disown(elements);
     if (busy) {
-      this.revealed = true;
+      this.sight.taken();
       const dirty = binding.dirty(elements).slice(-8);
       clearTimeout(this.clearing);
       if (dirty.length > 0) {
         this.wasBusy = true;
         const limit = this.welcome?.limits.live ?? 8_192;
-        this.sender.set(ELEMENTS, () => encodeElements(dirty.flatMap((e) => this.inProgress(e)), limit));
+        this.sender.set(ELEMENTS, () => encodeElements(dirty.flatMap((e) => this.inProgress(e)), limit, this.pages.index));
       }
       return;
     }
@@ -291,8 +346,8 @@ export class Board {
     if (wrote) this.count();
   }
 
-  pointerMoved(cursor: Cursor): void {
-    this.sender.set(CURSOR, () => encodeCursor(cursor));
+  pointerMoved(cursor: Omit<Cursor, "page">): void {
+    this.sender.set(CURSOR, () => encodeCursor({ ...cursor, page: this.pages.index }));
   }
 
   /** Who keeps this board, when it is another Lectern; undefined when that cannot be had now. */
@@ -338,19 +393,20 @@ export class Board {
     this.welcome = w;
     this.setActor(w.actor);
     this.presence.welcome(w.session);
+    this.pages.welcomed(w.board, w.docs);
+    this.presence.page = this.pages.index;
     this.view.set({ role: w.role, encrypted: w.encrypted, companion: w.companion, saved: w.saved });
     if (w.role === "viewer" && !this.page.ready) this.watchFrom(w);
     else {
       this.watch.stop();
-      this.documents.welcomed(w, foreign);
+      this.documents.welcomed(w, foreign, this.pages.open);
     }
     this.outstanding.welcomed(this.options.session.info?.user_id, w.board, this.options.session.skew);
   }
 
   private watchFrom(w: Welcome): void {
-    const ref = w.docs.find((d) => d.doc !== "index") ?? w.docs[0];
     this.watch.on = true;
-    void this.begun.then(() => ref && this.watch.on && this.welcome === w && this.watch.start(w.board, ref.doc, w.log, w.seq));
+    void this.begun.then(() => this.watch.on && this.welcome === w && this.watch.start(w.board, this.pages.open, w.log, Math.max(w.seq, this.link.sequence.have)));
   }
 
   /** Who only watched may write: now the document is needed. */
@@ -360,7 +416,7 @@ export class Board {
     this.view.set({ ready: false });
     const docs = this.welcome.docs;
     if (docs.some((d) => d.seq === 0)) this.link.rewind(0); // its entries went by
-    this.documents.welcomed({ ...this.welcome, resume: false }, false);
+    this.documents.welcomed({ ...this.welcome, resume: false }, false, this.pages.open);
   }
 
   private setActor(actor: Uint8Array): void {

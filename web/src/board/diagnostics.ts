@@ -24,6 +24,8 @@ export function exposeDiagnostics(board: Board, config: PageConfig, api: () => E
       atRisk: board.outstanding.atRisk,
       epoch: board.page.epoch,
       ready: board.current,
+      page: board.pages.index,
+      pages: board.pages.list.length,
       watching: board.watch.on,
       role: board.view.get().role,
       people: board.view.get().people.length,

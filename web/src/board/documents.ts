@@ -2,12 +2,12 @@
  * Which document, of which epoch, the page holds, and how it comes there: the first one, a new one after a refusal or restore, and the next
  * epoch's (docs/protocol.md §2.2 "Moving to a new epoch"), of which nobody should see anything.
  */
-import type { Page } from "../doc/page";
+import type { Loaded, Page } from "../doc/page";
 import { Refused, type Fetched, type Session } from "../link/session";
 import { kinds, type Entry, type Welcome } from "../wire/frames";
 
 export interface DocumentsOptions {
-  readonly page: Pick<Page, "ready" | "epoch" | "keptFrom" | "suspend" | "load" | "hold" | "release" | "setActor" | "entries">;
+  readonly page: Pick<Page, "ready" | "epoch" | "keptFrom" | "suspend" | "load" | "fallBehind" | "caughtUp" | "hold" | "release" | "setActor" | "entries">;
   readonly session: Pick<Session, "document">;
   /** The log is sent again from there (Link.rewind). */
   rewind(seq: number): void;
@@ -37,6 +37,7 @@ export class Documents {
   private connected = false;
   private latest = 0; // newest epoch heard of
   private until = 0; // last number of the log when we were welcomed
+  private seen = 0; // the document lacks entries up to this one that were there before
   private attempt = 0; // the fetch under way; a newer one replaces it
   private next: Fetched | undefined; // fetched, and waits for the page to be quiet
   private late = 0; // when a change for an epoch that is over was last acknowledged
@@ -44,10 +45,9 @@ export class Documents {
 
   constructor(private readonly options: DocumentsOptions) {}
 
-  welcomed(w: Welcome, foreign: boolean): void {
+  welcomed(w: Welcome, foreign: boolean, doc: string): void {
     const { page } = this.options;
-    const ref = w.docs.find((d) => d.doc !== "index") ?? w.docs[0];
-    if (!ref) return;
+    const ref = w.docs.find((d) => d.doc === doc) ?? { doc, epoch: 0, seq: w.seq }; // a page that was added since
     const same = page.ready && !foreign && ref.doc === this.doc;
     [this.board, this.doc, this.until, this.connected, this.latest] = [w.board, ref.doc, w.seq, true, ref.epoch];
     if (same && (ref.epoch > page.epoch || (w.resume && ref.epoch === page.epoch))) {
@@ -58,7 +58,13 @@ export class Documents {
     if (ref.seq > 0) return void this.refetch(foreign);
     page.suspend();
     this.cancel();
-    page.load({ bytes: undefined, epoch: ref.epoch }, w.actor, foreign ? this.options.actors() : undefined);
+    this.load({ bytes: undefined, epoch: ref.epoch }, w.seq, foreign);
+  }
+
+  /** Another page is open. */
+  turned(doc: string): void {
+    [this.doc, this.latest] = [doc, 0];
+    void this.refetch();
   }
 
   /** The connection broke: the page goes on in the epoch it holds. */
@@ -70,6 +76,7 @@ export class Documents {
   /** Entries of the log; the first has number `from`. */
   entries(entries: readonly Entry[], from: number): void {
     this.options.page.entries(entries.filter((e) => e.doc === this.doc), from, entries.length);
+    if (this.options.have() >= this.seen) this.options.page.caughtUp();
     for (const e of entries) if (e.kind === kinds.epoch && e.doc === this.doc && e.epoch > this.latest) this.latest = e.epoch;
     this.due();
   }
@@ -85,8 +92,16 @@ export class Documents {
     this.cancel();
     const fetched = await this.fetch(() => this.options.problem());
     if (!fetched) return;
+    const seen = Math.max(this.until, this.options.have());
     this.options.rewind(fetched.seq); // older than what has been applied: the entries in between come again
-    this.options.page.load(fetched, this.options.actor(), foreign ? this.options.actors() : undefined);
+    this.load(fetched, seen, foreign);
+  }
+
+  private load(document: Loaded, seen: number, foreign: boolean): void {
+    const { page, actor, actors, have } = this.options;
+    page.load(document, actor(), foreign ? actors() : undefined);
+    this.seen = seen;
+    if (have() < seen) page.fallBehind();
   }
 
   /** After load(): entries that came meanwhile may have told of a newer epoch. */

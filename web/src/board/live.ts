@@ -15,28 +15,30 @@ export interface Cursor {
   readonly tool: "pointer" | "laser";
   readonly down: boolean;
   readonly selected: readonly string[];
+  /** 0 for the board's first page. */
+  readonly page: number;
 }
 
 export function encodeCursor(c: Cursor): Uint8Array {
   const sel = c.selected.slice(0, MAX_SELECTED);
-  return encodeItem({ x: c.x, y: c.y, t: c.tool, b: c.down ? 1 : 0, ...(sel.length > 0 ? { sel } : {}) });
+  return encodeItem({ x: c.x, y: c.y, t: c.tool, b: c.down ? 1 : 0, ...(sel.length > 0 ? { sel } : {}), ...(c.page > 0 ? { p: c.page } : {}) });
 }
 
 /** Undefined for what this version does not understand: it is not drawn. */
 export function decodeCursor(payload: Uint8Array): Cursor | undefined {
   const m = decodeMaybe(payload);
   if (m === null || typeof m !== "object" || Array.isArray(m)) return undefined;
-  const { x, y, t, b, sel } = m as Record<string, unknown>;
+  const { x, y, t, b, sel, p } = m as Record<string, unknown>;
   if (!coordinate(x) || !coordinate(y) || (t !== "pointer" && t !== "laser")) return undefined;
   const selected = Array.isArray(sel) ? sel.filter((id): id is string => typeof id === "string" && validID(id)).slice(0, MAX_SELECTED) : [];
-  return { x, y, tool: t, down: b === 1, selected };
+  return { x, y, tool: t, down: b === 1, selected, page: pageNumber(p) };
 }
 
 /** At most 8 elements in at most `limit` bytes: the last ones are left out, a long stroke loses points, and at worst nothing is shown. */
-export function encodeElements(elements: readonly (Props & { id: string })[], limit: number): Uint8Array {
+export function encodeElements(elements: readonly (Props & { id: string })[], limit: number, page: number): Uint8Array {
   let list = elements.slice(0, MAX_ELEMENTS);
   for (let tries = 0; tries < 24 && list.length > 0; tries++) {
-    const payload = encodeItem(list);
+    const payload = encodeItem([page, ...list]);
     if (payload.length <= limit) return payload;
     if (list.length > 1) list = list.slice(0, Math.ceil(list.length / 2));
     else {
@@ -50,18 +52,27 @@ export function encodeElements(elements: readonly (Props & { id: string })[], li
   return new Uint8Array();
 }
 
-export function decodeElements(payload: Uint8Array): Map<string, Props> {
+export interface InProgress {
+  /** 0 for the board's first page. */
+  readonly page: number;
+  readonly elements: Map<string, Props>;
+}
+
+export function decodeElements(payload: Uint8Array): InProgress {
   const out = new Map<string, Props>();
-  const list = decodeMaybe(payload);
-  if (!Array.isArray(list)) return out;
-  for (const item of list.slice(0, MAX_ELEMENTS) as unknown[]) {
+  const [page, ...list] = asArray(decodeMaybe(payload));
+  for (const item of list.slice(0, MAX_ELEMENTS)) {
     if (item === null || typeof item !== "object" || Array.isArray(item) || item instanceof Uint8Array) continue;
     const map = item as Record<string, unknown>;
     const props = validProps(map);
     if (props && typeof map.id === "string") out.set(map.id, props);
   }
-  return out;
+  return { page: pageNumber(page), elements: out };
 }
+
+const asArray = (v: unknown): unknown[] => (Array.isArray(v) ? v : []);
+/** What is no page number belongs to no page. */
+const pageNumber = (v: unknown) => (v === undefined ? 0 : typeof v === "number" && Number.isInteger(v) && v >= 0 ? v : -1);
 
 function decodeMaybe(payload: Uint8Array): unknown {
   try {

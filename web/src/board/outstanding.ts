@@ -128,7 +128,9 @@ export class Outstanding {
 
   /** The document is there. */
   loaded(): void {
-    for (const work of this.again.splice(0)) this.unsent.reauthored(work, this.options.page.again(work.writes));
+    const here = this.again.filter((work) => work.doc === this.options.doc()); // the others wait until their page is open
+    this.again = this.again.filter((work) => !here.includes(work));
+    for (const work of here) this.unsent.reauthored(work, this.options.page.again(work.writes));
   }
 
   /** The person may write now, or not. */

@@ -23,7 +23,9 @@ export class Presence {
   // Owned by the page's one thread.
   private people = new Map<number, Participant>();
   private readonly cursors = new Map<number, { cursor: Cursor; at: number }>();
-  private readonly elements = new Map<number, { elements: Map<string, Props>; at: number }>();
+  private readonly elements = new Map<number, { page: number; elements: Map<string, Props>; at: number }>();
+  /** The open one, 0 for the first: what hands do on others is not shown. */
+  page = 0;
   private self = -1;
 
   constructor(private readonly now: () => number = () => performance.now()) {}
@@ -62,8 +64,8 @@ export class Presence {
         else this.cursors.delete(session);
         changed.cursors = true;
       } else if (slot === ELEMENTS) {
-        const elements = payload.length > 0 ? decodeElements(payload) : undefined;
-        if (elements && elements.size > 0) this.elements.set(session, { elements, at: this.now() });
+        const shown = payload.length > 0 ? decodeElements(payload) : undefined;
+        if (shown && shown.elements.size > 0) this.elements.set(session, { ...shown, at: this.now() });
         else this.elements.delete(session);
         changed.elements = true;
       }
@@ -83,18 +85,18 @@ export class Presence {
     return { cursors: drop(this.cursors), elements: drop(this.elements) };
   }
 
-  /** Everything in progress, by element id. */
+  /** Everything in progress on the open page, by element id. */
   liveElements(): Map<string, Props> {
     const all = new Map<string, Props>();
-    for (const { elements } of this.elements.values()) for (const [id, props] of elements) all.set(id, props);
+    for (const { page, elements } of this.elements.values()) if (page === this.page) for (const [id, props] of elements) all.set(id, props);
     return all;
   }
 
-  /** Cursors as Excalidraw's collaborators. */
+  /** Cursors on the open page as Excalidraw's collaborators. */
   collaborators(): Map<string, Record<string, unknown>> {
     const map = new Map<string, Record<string, unknown>>();
     for (const [session, { cursor }] of this.cursors) {
-      const who = this.people.get(session);
+      const who = cursor.page === this.page ? this.people.get(session) : undefined;
       if (!who) continue; // no name, no cursor: people arrives first
       map.set(String(session), {
         id: who.id,

@@ -80,9 +80,10 @@ export class Watch {
     this.asking = true;
     let pause = PAUSE_MS;
     try {
+      const { doc } = this;
       const since = this.log === "" ? ("live" as const) : this.seq;
-      const answer = await this.options.session.scene(this.board, this.doc, since);
-      if (!this.on) return;
+      const answer = await this.options.session.scene(this.board, doc, since);
+      if (!this.on || doc !== this.doc) return;
       if (since !== "live" && answer.log !== this.log) this.log = ""; // another incarnation: all of it
       else this.take(answer);
     } catch (err) {

@@ -33,6 +33,11 @@ export class Backlog {
     return mine;
   }
 
+  /** What was kept belongs to another document. */
+  reset(): void {
+    this.clear(this.next);
+  }
+
   private clear(from: number): void {
     this.list = [];
     this.bytes = 0;

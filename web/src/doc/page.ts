@@ -76,6 +76,8 @@ export class Page {
   private live = false; // the worker holds the present document
   private offering = false; // the load under way is of a restored document
   private holding = false; // gestures wait for the document of the next epoch
+  private behind = false; // entries that had been seen before are missing: the actor's own last changes may be among them
+  private complete = false; // they are in
   private redo: Gesture[] = []; // to be authored again after the load under way
   private waiting: Uint8Array[] = [];
   private readonly backlog = new Backlog();
@@ -91,7 +93,7 @@ export class Page {
   }
 
   get ready(): boolean {
-    return this.live;
+    return this.live && this.complete;
   }
 
   /** The epoch that the document is of. */
@@ -169,9 +171,44 @@ export class Page {
     for (const [number, gesture] of this.gestures) this.ask(number, gesture);
   }
 
+  /** Another document takes this one's place: nothing of it is kept. Nothing must be on its way. */
+  turn(): void {
+    this.suspend();
+    this.holding = false;
+    this.held = 0;
+    this.backlog.reset();
+    this.shadow.load({});
+  }
+
+  /** The document was fetched as of an earlier place in the log than has been seen: it is ready after caughtUp(). */
+  fallBehind(): void {
+    this.behind = true;
+  }
+
+  /** Every entry that had been seen before is here again. */
+  caughtUp(): void {
+    if (!this.behind) return;
+    this.behind = false;
+    if (this.live) this.arrive();
+  }
+
+  /** The document is ready once the worker has taken in what waits. */
+  private arrive(): void {
+    const load = this.loadNumber;
+    const ready = () => {
+      if (!this.live || load !== this.loadNumber) return;
+      this.complete = true;
+      for (const [number, gesture] of this.gestures) this.ask(number, gesture);
+      this.events.loaded();
+    };
+    if (this.waiting.length === 0) return ready();
+    this.applyWaiting();
+    void this.heads().then(ready); // answered in turn
+  }
+
   /** The document is being fetched: entries wait until load(). */
   suspend(): void {
-    this.live = false;
+    this.live = this.complete = this.behind = false;
     clearTimeout(this.timer);
     this.timer = undefined;
     this.waiting = []; // whoever fetches asks the log from there on
@@ -239,18 +276,19 @@ export class Page {
   }
 
   private ask(number: number, gesture: Gesture): void {
-    if (!this.live || this.holding || gesture.asked) return;
+    if (!this.ready || this.holding || gesture.asked) return;
     gesture.asked = true;
     this.port.post({ type: "commit", gesture: number, writes: gesture.writes });
   }
 
   private checkQuiet(): void {
-    if (!this.live || !this.holding) return;
+    if (!this.ready || !this.holding) return;
     for (const gesture of this.gestures.values()) if (gesture.asked) return;
     this.events.quiet();
   }
 
   private applyWaiting(): void {
+    clearTimeout(this.timer);
     this.timer = undefined;
     this.lastBatch = performance.now();
     const changes = this.waiting;
@@ -267,7 +305,7 @@ export class Page {
         return;
       case "report": {
         const changed = this.shadow.report(answer.elements);
-        if (this.live && changed.size > 0) this.events.changed(changed);
+        if (this.ready && changed.size > 0) this.events.changed(changed);
         return;
       }
       case "committed":
@@ -314,8 +352,8 @@ export class Page {
     }
     if (this.offering) this.offer(offered);
     this.waiting = this.backlog.take(this.held); // what came while the worker loaded
-    this.applyWaiting();
-    this.events.loaded();
+    if (!this.behind) this.arrive();
+    else this.applyWaiting();
   }
 
   /** Taking back the erasing of an element that the new document does not even remember means to make it again. */

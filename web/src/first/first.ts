@@ -3,6 +3,7 @@
  * stands behind the painting with the same elements in the same place. Plain DOM, because nothing heavy is loaded yet.
  */
 import type { Host } from "../host/widget";
+import { pageToOpen } from "../board/pages";
 import { Refused, type Session } from "../link/session";
 import { translator } from "../ui/i18n";
 import { fit, shapeOf, type Look, type Shape } from "./fit";
@@ -58,7 +59,8 @@ export class FirstPaint {
 
   private async fetch(): Promise<FirstScene | undefined> {
     const { board, docs } = await this.session.begin();
-    const ref = docs.find((d) => d.doc !== "index") ?? docs[0];
+    const open = pageToOpen(board.id, docs);
+    const ref = docs.find((d) => d.doc === open);
     if (!ref || ref.seq === 0) return undefined; // all there is stands in the log
     const answer = await this.session.scene(board.id, ref.doc);
     const elements = readScene(answer);

@@ -151,6 +151,11 @@ export class Session {
     await this.request("POST", `${await this.boardPath()}/takeover`, await this.token(), undefined, false, TAKE_OVER_MS);
   }
 
+  /** Adds a page behind the others; answers its document. Throws Refused. */
+  async addPage(): Promise<string> {
+    return ((await this.json("POST", `${await this.boardPath()}/docs`, await this.token())) as { doc: string }).doc;
+  }
+
   private async boardPath(): Promise<string> {
     await this.token();
     return `/v1/boards/${encodeURIComponent(this.login?.board.id ?? "")}`;

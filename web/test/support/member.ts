@@ -11,7 +11,7 @@ export class Member {
   readonly scene = new FakeScene();
   readonly worker = new QueuedWorker();
   readonly board: Board;
-  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver">;
+  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage">;
   online = true;
   /** The server does not get to reading what this one sends. */
   unread = false;
@@ -28,6 +28,7 @@ export class Member {
       skew: 0,
       home: () => Promise.reject(new Error("not here")),
       takeOver: () => Promise.reject(new Error("not here")),
+      addPage: () => (this.online ? Promise.resolve(server.addPage()) : Promise.reject(new Error("offline"))),
       info: { user_id: person } as Login,
       forget: () => undefined,
       token: () => (this.online ? Promise.resolve("token") : Promise.reject(new Error("offline"))),
@@ -35,7 +36,7 @@ export class Member {
       document: () => {
         if (!this.online) return Promise.reject(new Error("offline"));
         this.fetches++;
-        return Promise.resolve(server.model!.document());
+        return Promise.resolve(server.model?.document() ?? { bytes: undefined, log: server.log, epoch: 0, seq: 0 });
       },
     };
     this.board = new Board({
@@ -49,7 +50,7 @@ export class Member {
         return pipe;
       },
     });
-    const surface: Surface = Object.assign(this.scene, { busy: () => this.scene.hold.size > 0, reveal: () => undefined, look: () => undefined, showCollaborators: () => undefined });
+    const surface: Surface = Object.assign(this.scene, { busy: () => this.scene.hold.size > 0, reveal: () => undefined, look: () => undefined, looks: () => ({ scrollX: 0, scrollY: 0, zoom: 1 }), empty: () => (this.scene.list = []), showCollaborators: () => undefined });
     this.board.attach(surface);
     this.board.link.connect();
   }

@@ -76,6 +76,7 @@ export class FakeServer {
   readonly seen: Frame[] = [];
   refuse: ((chunk: Uint8Array, epoch: number) => string | undefined) | undefined;
   role = "participant";
+  readonly pages = ["page"];
   private readonly deadActors = new Set<string>();
   nextActor = 1;
   /** With it, changes go into real documents, which have epochs. */
@@ -122,6 +123,14 @@ export class FakeServer {
     };
   };
 
+  /** Where there is no model: every document is the genesis, and the log holds the rest. */
+  addPage(): string {
+    const doc = `page${this.pages.length + 1}`;
+    this.pages.push(doc);
+    this.entries.push([doc, 0, 5, new Uint8Array(16), new Uint8Array()]);
+    return doc;
+  }
+
   commit(doc: string, chunk: Uint8Array, actor: Uint8Array = new Uint8Array(16).fill(9)): void {
     if (this.entries.some((e) => String(e[4]) === String(chunk))) return;
     this.entries.push([doc, 0, 1, actor, chunk]);
@@ -160,12 +169,12 @@ export class FakeServer {
       case 2: {
         const hello = f[1] as { log: string; have: number; actor: Uint8Array };
         const resume = hello.log === this.log && hello.have <= this.entries.length && hello.have >= this.entries.length - this.reach;
-        const ref = this.model ? { doc: this.model.doc, epoch: this.model.document().epoch, seq: this.model.document().seq } : { doc: "page", epoch: 0, seq: 0 };
-        c.cursor = resume ? hello.have : ref.seq;
+        const docs = this.model ? [{ doc: this.model.doc, epoch: this.model.document().epoch, seq: this.model.document().seq }] : this.pages.map((doc) => ({ doc, epoch: 0, seq: 0 }));
+        c.cursor = resume ? hello.have : docs[0]!.seq;
         c.ready = true;
         const actor = hello.actor.length === 16 && !this.deadActors.has(hex(hello.actor)) ? hello.actor : new Uint8Array(16).fill(this.nextActor++);
         c.actor = actor;
-        c.send(0, [32, welcome({ log: this.log, seq: this.entries.length, actor, resume, rtc: this.rtc, docs: [ref], role: this.role })]);
+        c.send(0, [32, welcome({ log: this.log, seq: this.entries.length, actor, resume, rtc: this.rtc, docs, role: this.role })]);
         return;
       }
       case 3:
