@@ -109,21 +109,16 @@ func (w *shelf) check(r checkpoint.Ready) {
 		w.t.Fatal(err)
 	}
 	var s struct {
-		Log      string
-		Seq      uint64
-		Heads    []string
-		Elements []struct{ ID, Index string }
+		Log     string
+		Seq     uint64
+		Heads   []string
+		Columns struct{ ID []string }
 	}
 	if err := json.Unmarshal(plain, &s); err != nil {
 		w.t.Fatal(err)
 	}
-	if s.Log != "log1" || s.Seq != r.Seq || len(s.Heads) != len(d.Heads()) || len(s.Elements) != int(r.Seq) {
-		w.t.Fatalf("got a scene of %s at %d with %d heads and %d elements, want log1 at %d with %d and %d", s.Log, s.Seq, len(s.Heads), len(s.Elements), r.Seq, len(d.Heads()), r.Seq)
-	}
-	for i := range s.Elements[1:] {
-		if s.Elements[i].Index > s.Elements[i+1].Index {
-			w.t.Fatalf("element %d is not in drawing order", i+1)
-		}
+	if s.Log != "log1" || s.Seq != r.Seq || len(s.Heads) != len(d.Heads()) || len(s.Columns.ID) != int(r.Seq) {
+		w.t.Fatalf("got a scene of %s at %d with %d heads and %d elements, want log1 at %d with %d and %d", s.Log, s.Seq, len(s.Heads), len(s.Columns.ID), r.Seq, len(d.Heads()), r.Seq)
 	}
 }
 

@@ -87,6 +87,12 @@ describe("first painting", () => {
   test("WG80 a scene is read in the document's form", () => {
     const elements = readScene({ elements: [{ id: "a", type: "freedraw", points: btoa("\x01\x02"), pressures: "not base64!", x: 1, link: null, odd: { a: 1 } }] });
     expect(elements).toEqual([{ id: "a", props: { type: "freedraw", points: new Uint8Array([1, 2]), x: 1, link: null } }]);
+    const columns = readScene({ columns: { id: ["b", "a"], index: ["a2", "a1"], type: ["text", "freedraw"], points: ["\u0123", "$%\u0122"], pressures: [null, 7], link: [null, []], text: ["x", null], odd: [{ a: 1 }] } });
+    expect(columns).toEqual([
+      { id: "a", props: { index: "a1", type: "freedraw", points: new Uint8Array([1, 2, 255]), link: null } },
+      { id: "b", props: { index: "a2", type: "text", text: "x" } },
+    ]);
+    expect([readScene({ columns: {} }), readScene({ columns: { id: [] } }), readScene({})]).toEqual([[], [], []]);
   });
 
   test("WG81 signing in ahead asks once, also when it is refused", async () => {
@@ -102,7 +108,7 @@ describe("first painting", () => {
 });
 
 describe("watching", () => {
-  const answer = (seq: number, elements: SceneAnswer["elements"], more: Partial<SceneAnswer> = {}): SceneAnswer => ({ log: "l", seq, epoch: 0, heads: [`h${seq}`], elements, full: false, gone: [], ...more });
+  const answer = (seq: number, elements: NonNullable<SceneAnswer["elements"]>, more: Partial<SceneAnswer> = {}): SceneAnswer => ({ log: "l", seq, epoch: 0, heads: [`h${seq}`], elements, full: false, gone: [], ...more });
 
   test("WG83 the scene and what changed since, without a document; gone ones go, another log begins anew", async () => {
     const shadow = new Shadow();

@@ -34,7 +34,9 @@ export interface SceneAnswer {
   readonly seq: number;
   readonly epoch: number;
   readonly heads: readonly string[];
-  readonly elements: readonly Readonly<Record<string, unknown>>[];
+  readonly elements?: readonly Readonly<Record<string, unknown>>[];
+  /** The same property by property: what a snapshot's scene has instead. */
+  readonly columns?: Readonly<Record<string, readonly unknown[]>>;
   /** `elements` are all there are. Otherwise those that changed, and `gone` those that are not shown any more. */
   readonly full?: boolean;
   readonly gone?: readonly string[];

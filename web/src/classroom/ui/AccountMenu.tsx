@@ -24,8 +24,17 @@ export function AccountMenu({ classroom, grants }: { readonly classroom: Classro
     const outside = (ev: Event): void => {
       if (ev.target instanceof Node && !box.current?.contains(ev.target)) setOpen(false);
     };
-    // A click into a widget's iframe reaches this window only as the loss of its focus.
-    const away = (): void => setOpen(false);
+    // A click into a widget's iframe reaches this window only as the loss of its focus. A widget that has just started takes the focus too: nobody
+    // asked for that, and the menu stays.
+    let last: Element | null = document.activeElement;
+    const inside = (ev: Event): void => void (last = ev.target as Element);
+    const away = (): void =>
+      void setTimeout(() => {
+        if (document.querySelector("iframe:hover")) setOpen(false);
+        else if (document.activeElement instanceof HTMLIFrameElement && last instanceof HTMLElement) last.focus();
+      });
+    const menu = box.current;
+    menu?.addEventListener("focusin", inside);
     const key = (ev: KeyboardEvent): void => {
       if (ev.key !== "Escape") return;
       setOpen(false);
@@ -36,6 +45,7 @@ export function AccountMenu({ classroom, grants }: { readonly classroom: Classro
     document.addEventListener("keydown", key);
     window.addEventListener("blur", away);
     return () => {
+      menu?.removeEventListener("focusin", inside);
       document.removeEventListener("pointerdown", outside);
       document.removeEventListener("focusin", outside);
       document.removeEventListener("keydown", key);
