@@ -21,7 +21,7 @@ const alias = [
  */
 function chunkOf(id: string): string | undefined {
   if (/vite\/preload-helper|node_modules\/(matrix-widget-api|events)\/|src\/ui\/(i18n|messages)/.test(id)) return "base";
-  if (/web\/src\/(first|link|doc|host|wire|board\/(begin|board|binding|documents|element|live|outstanding|presence|reversal|watch))\b|src\/ui\/store|node_modules\/cborg\//.test(id)) return "first"; // would else be drawn into the editor's
+  if (/web\/src\/board\/(?!main|status|diagnostics)[a-z]+\.ts$|web\/src\/(first|link|doc|host|wire)\b|src\/ui\/store|node_modules\/cborg\//.test(id)) return "first"; // would else be drawn into the editor's
   if (/node_modules\/(react|react-dom|scheduler)\//.test(id)) return "react";
   if (/node_modules\/(browser-fs-access|canvas-roundrect-polyfill)\/|@excalidraw\/excalidraw\/dist\/prod\/(index|chunk-(?!EIO257PC)[^/]+|locales\/percentages-[^/]+)\.(js|css)$|web\/src\/board\//.test(id)) return "board";
   return undefined;

@@ -120,6 +120,24 @@ await run("join", {}, async (t) => {
     return `a change was there after ${lag} ms`;
   });
 
+  await step("who draws while the editor is still drawing loses nothing, and the painting goes when it is done", async () => {
+    const count = (await a.board.visible()).length;
+    const { edit } = await timed(t, a, { cpu: 6 });
+    const { frame } = a.board;
+    const there = await frame.evaluate(() => __lectern.scene().length);
+    const [x, y] = await a.board.at([400, 300]);
+    await a.page.keyboard.press("p");
+    await a.page.mouse.move(x, y);
+    await a.page.mouse.down();
+    for (let i = 1; i <= 20; i++) await a.page.mouse.move(x + 5 * i, y + (i % 3) * 9);
+    await a.page.mouse.up();
+    await until("all of it and the stroke", async () => (await a.board.shown()).length === count + 1 && (await a.board.stats()).unsaved === 0, 30_000);
+    await until("the painting is gone", async () => (await frame.locator(".first").count()) === 0);
+    const order = await frame.evaluate(() => __lectern.scene().filter((e) => !e.isDeleted).at(-1).type);
+    assert.equal(order, "freedraw", "the new stroke is on top");
+    return `${there} of ${count} elements were drawn ${Math.round(edit)} ms after the start`;
+  });
+
   const times = [["as it is", {}], ...(full ? [["4 times slower, 20 Mbit/s", SLOW], ["the same, scripts in the cache", { ...SLOW, cached: true }]] : [])];
   for (const [name, weather] of times) {
     await step(`time to the first painting and to editing, ${name}`, async () => {

@@ -33,6 +33,8 @@ const names = readdirSync(join(dist, "assets"));
 const worker = names.filter((n) => /^document\.worker-.*\.js$/.test(n));
 if (worker.length !== 1) throw new Error(`${worker.length} worker scripts, want 1`);
 files.add(`assets/${worker[0]}`);
+const { imports = [], file: entry } = manifest["src/entry/whiteboard.tsx"];
+check("parts that the first painting waits for, beyond entry, base and first", imports.filter((name) => !/\/(base|first)-/.test(manifest[name].file)).length, 0, ` (${entry})`);
 const kib = (n) => Math.round(n / 102.4) / 10;
 const sum = [...files].reduce((n, f) => n + packed(f), 0);
 for (const f of files) console.log(`     ${f}: ${kib(packed(f))} KiB`);

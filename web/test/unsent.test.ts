@@ -1,5 +1,5 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import type { Notice } from "../src/board/board";
+import type { Notice } from "../src/board/view";
 import { authorOf } from "../src/link/chunk";
 import { Vault } from "../src/link/vault";
 import { Browser } from "./support/browser";

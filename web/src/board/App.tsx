@@ -1,17 +1,19 @@
 import { CaptureUpdateAction, convertToExcalidrawElements, newElementWith, restoreElements, serializeAsJSON } from "@excalidraw/excalidraw";
 import { Component, useCallback, useEffect, useMemo, useState, useSyncExternalStore, type ReactNode } from "react";
 import type { ElementWrite } from "../doc/messages";
+import type { Look } from "../first/fit";
 import type { Host, Theme } from "../host/widget";
 import { Dialog } from "../ui/Dialog";
 import type { Translate } from "../ui/i18n";
 import { SteadyButton } from "../ui/SteadyButton";
-import type { Board, Notice } from "./board";
+import type { Board } from "./board";
 import { Canvas, type ExcalidrawAPI } from "./Canvas";
 import { decodeElement } from "./element";
 import { Elsewhere } from "./Elsewhere";
 import { PageStrip } from "./PageStrip";
 import { closedText, closedTitle } from "./status";
 import { StatusLine } from "./StatusLine";
+import type { Notice } from "./view";
 
 export interface AppProps {
   readonly board: Board;
@@ -19,9 +21,10 @@ export interface AppProps {
   readonly t: Translate;
   readonly language: string;
   readonly onAPI: (api: ExcalidrawAPI) => void;
+  readonly onScroll: (look: Look) => void;
 }
 
-export function App({ board, host, t, language, onAPI }: AppProps) {
+export function App({ board, host, t, language, onAPI, onScroll }: AppProps) {
   const view = useSyncExternalStore(board.view.subscribe, board.view.get);
   const [theme, setTheme] = useState<Theme>(host.theme);
   const [api, setAPI] = useState<ExcalidrawAPI | null>(null);
@@ -45,7 +48,7 @@ export function App({ board, host, t, language, onAPI }: AppProps) {
   return (
     <Boundary t={t}>
       <main className="board" aria-label={t("board.title")}>
-        <Canvas board={board} theme={theme} language={language} viewOnly={!writable} t={t} onAPI={gotAPI} onClear={clear} onLink={openLink} />
+        <Canvas board={board} theme={theme} language={language} viewOnly={!writable} t={t} onAPI={gotAPI} onScroll={onScroll} onClear={clear} onLink={openLink} />
         <Notices notices={view.link.kind === "closed" ? view.notices.filter((n) => "writes" in n) : view.notices} board={board} t={t} />
         {view.link.kind === "closed" ? (
           <div className="closed" role="alert">

@@ -1,6 +1,7 @@
 import { CaptureUpdateAction, Excalidraw, MainMenu, restoreElements } from "@excalidraw/excalidraw";
 import "@excalidraw/excalidraw/index.css";
 import { memo, useCallback, useEffect, useRef, type ComponentProps } from "react";
+import type { Look } from "../first/fit";
 import type { Theme } from "../host/widget";
 import type { Translate } from "../ui/i18n";
 import type { Board, Surface } from "./board";
@@ -18,6 +19,7 @@ export interface CanvasProps {
   readonly viewOnly: boolean;
   readonly t: Translate;
   readonly onAPI: (api: ExcalidrawAPI) => void;
+  readonly onScroll: (look: Look) => void;
   readonly onClear: () => void;
   readonly onLink: (url: string) => void;
 }
@@ -54,10 +56,7 @@ function surfaceOf(api: ExcalidrawAPI): Surface {
     held: () => heldIds(api.getAppState(), elements()),
     replace: (next) => api.updateScene({ elements: next as unknown as NonNullable<SceneData["elements"]>, captureUpdate: CaptureUpdateAction.NEVER }),
     complete: (element) => restoreElements([element] as never, null, { repairBindings: false })[0] as unknown as SceneElement | undefined,
-    reveal: () => {
-      const drawn = api.getSceneElements();
-      if (drawn.length > 0) api.scrollToContent(drawn, { fitToViewport: true, viewportZoomFactor: 0.85, maxZoom: 1, animate: false });
-    },
+    size: () => api.getAppState(),
     looks: () => {
       const { scrollX, scrollY, zoom } = api.getAppState();
       return { scrollX, scrollY, zoom: zoom.value };
@@ -78,7 +77,7 @@ const uiOptions: NonNullable<Props["UIOptions"]> = {
 };
 
 /** Excalidraw, bound to the board. What it offers beyond drawing (images, embeds, library, AI, files) is off. */
-export const Canvas = memo(function Canvas({ board, theme, language, viewOnly, t, onAPI, onClear, onLink }: CanvasProps) {
+export const Canvas = memo(function Canvas({ board, theme, language, viewOnly, t, onAPI, onScroll, onClear, onLink }: CanvasProps) {
   const api = useRef<ExcalidrawAPI | null>(null);
 
   // Excalidraw's menu button has no name (axe: button-name). It is made anew when the layout changes.
@@ -111,6 +110,8 @@ export const Canvas = memo(function Canvas({ board, theme, language, viewOnly, t
     board.pointerMoved({ x: Math.round(p.x * 10) / 10, y: Math.round(p.y * 10) / 10, tool: p.tool, down: button === "down", selected });
   }, [board]);
 
+  const scrolled = useCallback<NonNullable<Props["onScrollChange"]>>((scrollX, scrollY, zoom) => onScroll({ scrollX, scrollY, zoom: zoom.value }), [onScroll]);
+
   const paste = useCallback<NonNullable<Props["onPaste"]>>((_data, event) => {
     const files = event?.clipboardData?.files.length ?? 0;
     if (files > 0) board.notify({ kind: "unsupported" });
@@ -138,6 +139,7 @@ export const Canvas = memo(function Canvas({ board, theme, language, viewOnly, t
         excalidrawAPI={attach}
         onChange={change}
         onPointerUpdate={pointer}
+        onScrollChange={scrolled}
         onPaste={paste}
         onLinkOpen={linkOpened}
         theme={theme}

@@ -1,6 +1,7 @@
 import { useEffect, useState } from "react";
 import type { Translate } from "../ui/i18n";
-import type { Board, View } from "./board";
+import type { Board } from "./board";
+import type { View } from "./view";
 
 /** Which page of how many, and the way to the others. A board of one page shows only how to add one. */
 export function PageStrip({ view, board, writable, t }: { readonly view: View; readonly board: Board; readonly writable: boolean; readonly t: Translate }) {

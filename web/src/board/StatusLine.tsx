@@ -1,6 +1,6 @@
 import { useEffect, useState, type ReactNode } from "react";
 import type { Translate } from "../ui/i18n";
-import type { View } from "./board";
+import type { View } from "./view";
 import { headline, problemText, readersText, savedText } from "./status";
 
 const SOFT_LIMIT = 1_500;

@@ -103,8 +103,11 @@ export class Binding {
     this.render(list);
   }
 
-  /** The document was replaced: shows exactly what it holds, besides what the user is drawing just now. What is the same is not touched. */
-  reload(): void {
+  /**
+   * The document was replaced: shows exactly what it holds, besides what the user is drawing just now. What is the same is not touched. Of more
+   * than `most` elements the topmost are shown (a new one finds its place above them), and the others answered, for remote().
+   */
+  reload(most = Infinity): string[] {
     const { shadow } = this.target;
     const gone = new Map<string, undefined>();
     for (const [id, base] of this.base) {
@@ -118,7 +121,10 @@ export class Binding {
     for (const id of gone.keys()) this.ghosts.delete(id);
     const changed = [...shadow.ids()].filter((id) => this.overlay.has(id) || !sameProps(this.base.get(id), shadow.get(id)!));
     this.overlay.clear();
+    const place = (id: string) => String(shadow.get(id)?.index ?? "~");
+    const rest = changed.length > most ? changed.sort((a, b) => (place(a) < place(b) ? 1 : -1)).splice(most) : [];
     this.render(changed, gone);
+    return rest;
   }
 
   /** Shows elements that others are drawing or moving now; replaces what was shown before. They never reach the document or the undo history. */

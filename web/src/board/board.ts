@@ -1,55 +1,23 @@
 /** One open board: link, page, binding and presence wired together, and the state that the page shows. Knows no React. */
 import { Page, type Port } from "../doc/page";
-import { Link, type LinkOptions, type LinkState } from "../link/link";
+import { Link, type LinkOptions } from "../link/link";
 import { hex } from "../link/chunk";
 import type { Home, Session } from "../link/session";
-import { kinds, type LiveUpdate, type Saved, type ServerFrame, type Welcome } from "../wire/frames";
+import { kinds, type LiveUpdate, type ServerFrame, type Welcome } from "../wire/frames";
 import { Store } from "../ui/store";
 import { Binding, type Scene } from "./binding";
 import { Documents } from "./documents";
 import type { SceneElement } from "./element";
 import { CURSOR, ELEMENTS, encodeCursor, encodeElements, LiveSender, type Cursor } from "./live";
-import { Outstanding, type Lost, type OutstandingOptions } from "./outstanding";
+import { Filler, FIRST_ELEMENTS } from "./filler";
+import { Outstanding, type OutstandingOptions } from "./outstanding";
 import { Pages } from "./pages";
-import { Presence, type Participant } from "./presence";
+import { Presence } from "./presence";
 import type { FirstScene } from "../first/first";
 import { readScene } from "../first/scene";
 import { Sight, type Eye } from "./sight";
+import { FIRST_VIEW, type Notice, type View } from "./view";
 import { Watch } from "./watch";
-
-export type Notice =
-  | Lost
-  | { readonly kind: "unsupported" | "drop" | "viewer.demoted" | "viewer.promoted" | "pages.unsent" | "pages.full" | "pages.failed" };
-
-/** What the page shows besides the drawing. */
-export interface View {
-  readonly link: LinkState;
-  /** What is shown is the board as it is. */
-  readonly ready: boolean;
-  /** Something is shown, perhaps without the newest changes. */
-  readonly shown: boolean;
-  readonly role: string;
-  readonly encrypted: boolean | undefined;
-  readonly companion: string;
-  readonly saved: Saved;
-  /** Gestures that the server does not have. */
-  readonly unsaved: number;
-  /** Some of them would be gone if this tab were, and have been for a while. */
-  readonly tabOnly: boolean;
-  /** Whether this device keeps unsent work. */
-  readonly durable: boolean;
-  readonly people: readonly Participant[];
-  readonly elements: number;
-  readonly notices: readonly Notice[];
-  /** Spoken by screen readers when it changes. */
-  readonly announcement: { readonly kind: "joined" | "left"; readonly name: string } | { readonly kind: "page"; readonly page: number } | undefined;
-  readonly documentProblem: boolean;
-  readonly pages: number;
-  /** The open one, 0 for the first. */
-  readonly page: number;
-  /** Another one is about to be open. */
-  readonly turning: boolean;
-}
 
 /** Excalidraw, as far as the board drives it. */
 export interface Surface extends Scene, Eye {
@@ -75,26 +43,7 @@ const CATCH_UP_MS = 100;
 const STORE_MS = 400; // writing to the store takes milliseconds: nobody needs to hear of them
 
 export class Board {
-  readonly view = new Store<View>({
-    link: { kind: "connecting", problem: "" },
-    ready: false,
-    shown: false,
-    role: "",
-    encrypted: undefined,
-    companion: "",
-    saved: { seq: 0, at: 0, problem: "", since: 0 },
-    unsaved: 0,
-    tabOnly: false,
-    durable: true,
-    people: [],
-    elements: 0,
-    notices: [],
-    announcement: undefined,
-    documentProblem: false,
-    pages: 0,
-    page: 0,
-    turning: false,
-  });
+  readonly view = new Store<View>(FIRST_VIEW);
   readonly link: Link;
   readonly page: Page;
   readonly pages: Pages;
@@ -104,6 +53,11 @@ export class Board {
   private readonly presence = new Presence();
   private readonly sight = new Sight();
   private readonly sender: LiveSender;
+  private readonly filler = new Filler({
+    render: (ids) => this.binding?.remote(ids),
+    busy: () => this.surface?.busy() === true,
+    done: () => this.view.set({ whole: true }),
+  });
   private readonly begun: Promise<unknown>; // the first painting is there, or will not be
   // Owned by the page's one thread.
   private surface: Surface | undefined;
@@ -250,8 +204,8 @@ export class Board {
 
   private showFirst(): void {
     if (!this.first || !this.surface || !this.binding) return;
-    this.sight.show(this.surface, false); // before there is anything to draw, so that it is drawn once
-    if (!this.current) this.binding.reload();
+    this.sight.show(this.surface, () => []); // before there is anything to draw, so that it is drawn once
+    if (!this.current) this.filler.begin(this.binding.reload(FIRST_ELEMENTS));
     this.reveal();
     this.view.set({ shown: true });
   }
@@ -259,7 +213,7 @@ export class Board {
   private reload(): void {
     if (!this.binding || !this.surface) return;
     if (this.first && !this.view.get().ready) this.binding.disown(this.surface.elements()); // what the editor tidied in the preview is nobody's work
-    this.binding.reload();
+    this.filler.begin(this.binding.reload(FIRST_ELEMENTS));
     this.catchUp();
     this.reveal();
   }
@@ -276,7 +230,7 @@ export class Board {
 
   private reveal(): void {
     const arrived = this.first !== undefined || this.link.sequence.have >= (this.welcome?.seq ?? 0);
-    if (this.surface) this.sight.show(this.surface, arrived && this.page.shadow.size > 0);
+    if (this.surface && arrived) this.sight.show(this.surface, () => this.page.shadow.all());
   }
 
   // ---- pages ----
@@ -299,7 +253,7 @@ export class Board {
     this.page.turn();
     this.bind(surface);
     surface.empty();
-    view.set({ ready: false, shown: false, elements: 0, announcement: { kind: "page", page: pages.index } });
+    view.set({ ready: false, shown: false, whole: false, elements: 0, announcement: { kind: "page", page: pages.index } });
     this.showPresence({ cursors: true, elements: true });
     if (this.watch.on && this.welcome) return this.watchFrom(this.welcome);
     this.documents.turned(pages.open);

@@ -44,5 +44,5 @@ export function exposeDiagnostics(board: Board, config: PageConfig, api: () => E
 }
 
 function plain(props: Readonly<Props>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(props).map(([k, v]) => [k, v instanceof Uint8Array ? btoa(String.fromCharCode(...v)) : v]));
+  return Object.fromEntries(Object.entries(props).sort(([a], [b]) => (a < b ? -1 : 1)).map(([k, v]) => [k, v instanceof Uint8Array ? btoa(String.fromCharCode(...v)) : v]));
 }

@@ -9,6 +9,9 @@ import type { Begun } from "./begin";
 import type { ExcalidrawAPI } from "./Canvas";
 import { exposeDiagnostics } from "./diagnostics";
 
+/** The editor has drawn what it was given. */
+const whenDrawn = (then: () => void) => requestAnimationFrame(() => requestAnimationFrame(then));
+
 export function openBoard(root: HTMLElement, host: Host, config: PageConfig, { board, first }: Begun): void {
   const language = excalidrawLanguages.find((l) => l.code.toLowerCase() === host.language.toLowerCase())?.code
     ?? excalidrawLanguages.find((l) => l.code.split("-")[0] === host.language.split("-")[0])?.code ?? "en";
@@ -25,7 +28,10 @@ export function openBoard(root: HTMLElement, host: Host, config: PageConfig, { b
   const shown = (a: ExcalidrawAPI) => {
     api = a;
     tell(); // the document may have been there first
-    requestAnimationFrame(() => requestAnimationFrame(() => first.remove())); // the editor has drawn what it was given
+    whenDrawn(() => first.lift());
+    const uncover = () => board.view.get().whole && whenDrawn(() => first.remove());
+    board.view.subscribe(uncover);
+    uncover();
   };
-  createRoot(root).render(<App board={board} host={host} t={translator(host.language)} language={language} onAPI={shown} />);
+  createRoot(root).render(<App board={board} host={host} t={translator(host.language)} language={language} onAPI={shown} onScroll={(look) => first.follow(look)} />);
 }

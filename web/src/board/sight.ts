@@ -1,13 +1,14 @@
 /** From where a page is looked at: brought into view once, when there is something to see; afterwards the view is the person's, also when they come back. */
-import type { Look } from "../first/fit";
+import type { Props } from "../doc/values";
+import { fit, shapeOf, type Look } from "../first/fit";
 
 /** The editor, as far as it is turned to something. */
 export interface Eye {
-  /** Brings what is drawn into view. */
-  reveal(): void;
   look(look: Look): void;
   /** Where the person is. */
   looks(): Look;
+  /** Of the viewport, in CSS pixels. */
+  size(): { readonly width: number; readonly height: number };
 }
 
 export class Sight {
@@ -21,12 +22,14 @@ export class Sight {
     this.wanted ??= look;
   }
 
-  /** `drawn`: what was there at the start has arrived. */
-  show(eye: Eye, drawn: boolean): void {
-    if (this.done || (!this.wanted && !drawn)) return;
+  /** `drawn`: what was there at the start, when it has arrived; all of it is to be seen unless it was painted or the person was here before. */
+  show(eye: Eye, drawn: () => readonly Readonly<Props>[]): void {
+    if (this.done) return;
+    const { width, height } = eye.size();
+    const look = this.wanted ?? fit(drawn().filter((p) => p.isDeleted !== true).map(shapeOf), width, height);
+    if (!look) return;
     this.done = true;
-    if (this.wanted) eye.look(this.wanted);
-    else eye.reveal();
+    eye.look(look);
   }
 
   /** The person draws: from now on the view is theirs. */

@@ -1,7 +1,7 @@
 /** What the status line says. Pure, so that every state is tested in every language. */
 import type { Translate } from "../ui/i18n";
 import type { LinkState } from "../link/link";
-import type { View } from "./board";
+import type { View } from "./view";
 
 export type Tone = "good" | "busy" | "bad";
 

@@ -18,6 +18,10 @@ export class Shadow {
     return this.elements.keys();
   }
 
+  all(): Readonly<Props>[] {
+    return [...this.elements.values()];
+  }
+
   get size(): number {
     return this.elements.size;
   }

@@ -35,6 +35,7 @@ export class FirstPaint {
   readonly shown: Promise<void>;
   // Owned by the page's one thread.
   private layer: HTMLElement | undefined;
+  private look: Look | undefined;
   private over = false;
 
   constructor(
@@ -48,6 +49,20 @@ export class FirstPaint {
     const painted = this.scene.then(() => new Promise<void>((resolve) => requestAnimationFrame(() => setTimeout(resolve))));
     const patience = pause(SIGN_IN_MS).then(() => (session.info ? pause(PAINT_MS - SIGN_IN_MS) : undefined));
     this.shown = Promise.race([painted, patience]);
+  }
+
+  /** The editor is there and has begun to draw: the painting stays above it, as a film that one can see and draw through. */
+  lift(): void {
+    this.layer?.classList.add("lifted");
+    addEventListener("resize", () => this.remove(), { once: true });
+  }
+
+  /** The editor is looked at from elsewhere: the painting does not fit any more. */
+  follow(look: Look): void {
+    const { look: mine } = this;
+    if (!this.layer?.classList.contains("lifted") || !mine) return;
+    const near = (a: number, b: number) => Math.abs(a - b) * mine.zoom < 1;
+    if (!near(look.scrollX, mine.scrollX) || !near(look.scrollY, mine.scrollY) || Math.abs(look.zoom / mine.zoom - 1) > 0.001) this.remove();
   }
 
   /** The editor shows the board: the painting goes. */
@@ -89,6 +104,7 @@ export class FirstPaint {
     const context = canvas.getContext("2d");
     if (!look || !context) return undefined;
     [canvas.width, canvas.height] = [Math.round(width * ratio), Math.round(height * ratio)];
+    this.look = look;
     paint(context, shapes, look, width, height, ratio);
     requestAnimationFrame(() => performance.mark("lectern-first-paint"));
     return look;

@@ -19,8 +19,6 @@ const ARROWHEAD = 0.35; // radians between an arrowhead's side and its line
 export function paint(c: Context, shapes: readonly Shape[], look: Look, width: number, height: number, ratio: number): void {
   c.setTransform(1, 0, 0, 1, 0, 0);
   c.globalAlpha = 1;
-  c.fillStyle = "#ffffff";
-  c.fillRect(0, 0, width * ratio, height * ratio);
   for (const shape of shapes) {
     const box = boxOf(shape);
     const [left, top] = [(box.x1 + look.scrollX) * look.zoom, (box.y1 + look.scrollY) * look.zoom];

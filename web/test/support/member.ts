@@ -50,7 +50,7 @@ export class Member {
         return pipe;
       },
     });
-    const surface: Surface = Object.assign(this.scene, { busy: () => this.scene.hold.size > 0, reveal: () => undefined, look: () => undefined, looks: () => ({ scrollX: 0, scrollY: 0, zoom: 1 }), empty: () => (this.scene.list = []), showCollaborators: () => undefined });
+    const surface: Surface = Object.assign(this.scene, { busy: () => this.scene.hold.size > 0, size: () => ({ width: 800, height: 600 }), look: () => undefined, looks: () => ({ scrollX: 0, scrollY: 0, zoom: 1 }), empty: () => (this.scene.list = []), showCollaborators: () => undefined });
     this.board.attach(surface);
     this.board.link.connect();
   }
