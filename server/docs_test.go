@@ -43,6 +43,10 @@ func newDocs(t *testing.T, f *ready) (http.Handler, *[]any) {
 	s := newTestServer(t, func(c *Config) {
 		c.Snapshots = f
 		c.Identity = identity.New(identity.Config{})
+		c.Rule = func(_ context.Context, st identity.StoredSession, change board.RulesChange) error {
+			asked = append(asked, *change.Draw)
+			return f.err
+		}
 		c.AddPage = func(_ context.Context, st identity.StoredSession) (board.DocID, error) {
 			asked = append(asked, st.Board)
 			return "second", f.err
@@ -61,6 +65,7 @@ func newDocs(t *testing.T, f *ready) (http.Handler, *[]any) {
 		})
 	}
 	r.Post("/{board}", signed(s.addPage))
+	r.Post("/{board}/rules", signed(s.rule))
 	r.Get("/{board}/{doc}/document", signed(s.document))
 	r.Get("/{board}/{doc}/scene", signed(s.scene))
 	return r, &asked
@@ -157,6 +162,37 @@ func TestDocuments(t *testing.T) {
 			}
 		}
 	})
+	t.Run("RU4 a moderator's decision is taken in strict JSON; refusals have their own status; thirty a minute", func(t *testing.T) {
+		f := full()
+		h, asked := newDocs(t, f)
+		if w := get(t, h, "POST", "/b/rules", `{"draw": "chosen"}`); w.Code != 204 || fmt.Sprint(*asked) != "[chosen]" {
+			t.Fatalf("got %d %s, %v", w.Code, w.Body, *asked)
+		}
+		for body, want := range map[string]string{
+			`{"drow": "chosen"}`: "400 bad_json", `{}{}`: "400 bad_json", ``: "400 bad_json", `{"draw": "` + strings.Repeat("x", 5_000) + `"}`: "413 too_large",
+		} {
+			if got := code(t, get(t, h, "POST", "/b/rules", body)); got != want {
+				t.Fatalf("%.40s: got %s, want %s", body, got, want)
+			}
+		}
+		if got := code(t, get(t, h, "POST", "/other/rules", `{"draw": ""}`)); got != "404 unknown_board" {
+			t.Fatalf("got %s", got)
+		}
+		for err, want := range map[error]string{board.ErrForbidden: "403 forbidden", board.ErrBadRules: "400 bad_rules", board.ErrUnknownDoc: "404 unknown_doc", board.ErrStorage: "503 storage"} {
+			f.err = err
+			if got := code(t, get(t, h, "POST", "/b/rules", `{"draw": ""}`)); got != want {
+				t.Fatalf("got %s, want %s", got, want)
+			}
+		}
+		f.err = nil
+		for range 25 {
+			get(t, h, "POST", "/b/rules", `{"draw": ""}`)
+		}
+		if got := code(t, get(t, h, "POST", "/b/rules", `{"draw": ""}`)); got != "429 rate_limited" {
+			t.Fatalf("got %s", got)
+		}
+	})
+
 	t.Run("PG1 a page is added and named; refusals have their own status; ten a minute", func(t *testing.T) {
 		f := full()
 		h, asked := newDocs(t, f)

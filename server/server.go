@@ -42,6 +42,8 @@ type Config struct {
 	}
 	// Scene answers what a page shows at this moment: all of it, or what has changed after an entry.
 	Scene func(ctx context.Context, st identity.StoredSession, doc board.DocID, after *uint64) (any, error)
+	// Rule is a moderator's decision on who may draw.
+	Rule func(ctx context.Context, st identity.StoredSession, c board.RulesChange) error
 	// AddPage adds an empty page behind the others.
 	AddPage func(ctx context.Context, st identity.StoredSession) (board.DocID, error)
 	Homes   Homes
@@ -95,6 +97,7 @@ func (s *Server) Routes() http.Handler {
 		r.Post("/sessions", s.handle(s.login))
 		r.Post("/sessions/refresh", s.handle(s.refresh))
 		r.Delete("/sessions", s.handle(s.logout))
+		r.Post("/boards/{board}/rules", s.handle(s.signedIn(s.rule)))
 		r.Post("/boards/{board}/docs", s.handle(s.signedIn(s.addPage)))
 		r.Get("/boards/{board}/docs/{doc}/document", s.handle(s.signedIn(s.document)))
 		r.Get("/boards/{board}/docs/{doc}/scene", s.handle(s.signedIn(s.scene)))

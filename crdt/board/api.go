@@ -47,6 +47,7 @@ const (
 	KindCarry  EntryKind = 3 // a change of the server's that carries the effect of late ones
 	KindLate   EntryKind = 4 // a person's change for an epoch that is over
 	KindPage   EntryKind = 5 // a new page begins
+	KindRules  EntryKind = 6 // who may draw from now on; Doc is RulesDoc, Bytes is Rules.Bytes
 )
 
 // Entry is one committed line of a board's log.
@@ -108,6 +109,7 @@ type Restored struct {
 	Docs    []DocInfo // Seq 0: entries hold everything; the checkpointer stores snapshots afterwards
 	Entries []Entry   // Seq 1..n in causal order
 	Actors  map[ActorID]Person
+	Rules   Rules
 	SavedAt time.Time
 }
 
@@ -154,6 +156,7 @@ type Welcome struct {
 	Actor   ActorID
 	Resume  bool
 	Saved   Saved
+	Rules   Rules
 }
 
 // Saved is the state of the copy in the room.

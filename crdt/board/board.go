@@ -54,6 +54,7 @@ type Board struct {
 	sessions  []*Session
 	lastID    uint32
 	saved     Saved
+	rules     Rules
 	readOnly  bool // sessions have been told that nothing can be stored
 	held      []*submission
 	parked    []message // wait for the append on its way, because pages are ahead of the disk
@@ -236,6 +237,8 @@ func (b *Board) try(sub *submission) verdict {
 		return b.refuse(sub, actor, ErrUnknownDoc.code, ErrUnknownDoc.text)
 	case sub.epoch > p.epoch:
 		return b.refuse(sub, actor, unknownEpoch, "The page has not had this epoch.")
+	case !b.rules.MayDraw(role, s.person, sub.doc):
+		return b.refuse(sub, actor, errLocked.code, errLocked.text)
 	}
 	if sub.epoch < p.epoch {
 		if v := b.late(sub, p, actor); v != taken {

@@ -153,12 +153,13 @@ func (m joinMsg) handle(b *Board) {
 	s := newSession(b, b.lastID, m.Person)
 	s.name, s.actor, s.attached, s.unstored = name, actor, true, actor == (ActorID{})
 	s.role.Store(uint32(role))
+	b.mute(s)
 	if actor != (ActorID{}) {
 		b.leases[actor] = s
 	}
 	last := b.tail.Load().last()
 	w := Welcome{
-		Session: s.id, Role: role, Actor: actor, Saved: b.copyState(),
+		Session: s.id, Role: role, Actor: actor, Saved: b.copyState(), Rules: b.rules,
 		Meta: Meta{ID: b.id, Room: b.room, Kind: b.kind, Log: b.logID, Seq: last, Docs: m.docs},
 	}
 	s.cursor, w.Resume = b.start(&m, last)

@@ -100,6 +100,19 @@ func (t *liveTable) set(s *Session, slot uint8, payload []byte) {
 	}
 }
 
+// hush clears a session's slots but the cursor's.
+func (t *liveTable) hush(s *Session) {
+	for slot := uint8(1); slot < liveSlots; slot++ {
+		t.mu.Lock()
+		l := s.slots[slot]
+		shown := l != nil && len(l.update.Payload) > 0
+		t.mu.Unlock()
+		if shown {
+			t.set(s, slot, nil)
+		}
+	}
+}
+
 // collect appends what is new for a session, the oldest first, about batchBytes at most.
 func (t *liveTable) collect(s *Session, out []LiveUpdate) []LiveUpdate {
 	t.mu.Lock()

@@ -47,8 +47,12 @@ func (h *Hub) load(ctx context.Context, id ID, room, kind string) (*Board, error
 			return nil, refusal(err, "open board %s: %w", id, err)
 		}
 	}
+	rules, err := h.readRules(ctx, id)
+	if err != nil {
+		return nil, refusal(err, "open board %s: %w", id, err)
+	}
 	b := newBoard(h, meta, pages, actors)
-	b.saved = saved
+	b.saved, b.rules = saved, rules
 	return b, nil
 }
 
@@ -101,6 +105,11 @@ func (h *Hub) create(ctx context.Context, id ID, room, kind string) (Meta, Saved
 	}
 	if err != nil {
 		return Meta{}, Saved{}, ErrDamaged.Because("restore board %s: %w", id, err)
+	}
+	if err := r.Rules.check(); err != nil {
+		return Meta{}, Saved{}, ErrDamaged.Because("restore board %s: %w", id, err)
+	} else if !r.Rules.IsZero() {
+		r.Entries = append(r.Entries, RulesEntry(uint64(len(r.Entries)+1), &r.Rules, "", r.SavedAt))
 	}
 	m.Seq = uint64(len(r.Entries))
 	h.log.Warn("board restored from its room", "board", id, "room", room, "seq", m.Seq, "saved_at", r.SavedAt)

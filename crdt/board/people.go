@@ -137,6 +137,7 @@ func (b *Board) evaluate(s *Session) Role {
 		return role
 	}
 	s.role.Store(uint32(role))
+	b.mute(s)
 	s.name = name
 	if role != was {
 		s.pushRole(role, "power_level")

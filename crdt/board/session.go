@@ -43,8 +43,9 @@ type Session struct {
 
 	late int // changes that wait for an archive
 
-	role atomic.Uint32                 // Role; written by Board.run
-	gate atomic.Pointer[chan struct{}] // closed to Submit while it is not nil; written by Board.run
+	role  atomic.Uint32                 // Role; written by Board.run
+	muted atomic.Bool                   // may draw nowhere; written by Board.run
+	gate  atomic.Pointer[chan struct{}] // closed to Submit while it is not nil; written by Board.run
 
 	// Guarded by Board.live.mu.
 	liveSeen uint64
@@ -126,7 +127,7 @@ func (s *Session) Submit(ctx context.Context, doc DocID, epoch uint32, raw []byt
 
 // Live replaces the session's payload in a slot. Never blocks; too long payloads, unknown slots and drawings of viewers are dropped and counted. payload is copied.
 func (s *Session) Live(slot uint8, payload []byte) {
-	if r := s.Role(); r == RoleNone || slot != 0 && r < RoleParticipant {
+	if r := s.Role(); r == RoleNone || slot != 0 && (r < RoleParticipant || s.muted.Load()) {
 		s.b.hub.cfg.Observe.Dropped("live_refused", 1)
 		return
 	}

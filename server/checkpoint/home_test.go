@@ -34,6 +34,35 @@ func drawn(t *testing.T, users ...string) (*hall, *lectern, *lectern) {
 	return h, a, h.lectern(homeB)
 }
 
+func TestRules(t *testing.T) {
+	t.Run("RU5 who may draw is in the room's copy, and comes back from it", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			_, a, b := drawn(t, homeA, homeB)
+			if rules, ok := a.seat.manifest()["rules"]; ok {
+				t.Errorf("without rules the room says %v", rules)
+			}
+			moderators := board.DrawModerators
+			for _, c := range []board.RulesChange{{Draw: &moderators}, {Person: &struct {
+				ID  board.Person `json:"user_id"`
+				May string       `json:"may"`
+			}{bob, "watch"}}} {
+				if err := a.hub.ChangeRules(t.Context(), testBoard, head, c); err != nil {
+					t.Fatal(err)
+				}
+			}
+			a.save()
+			if got := fmt.Sprint(a.seat.manifest()["rules"]); got != fmt.Sprintf("map[barred:[%s] draw:moderators]", bob) {
+				t.Errorf("the room says %s", got)
+			}
+			b.mustTakeOver()
+			_, w, err := b.hub.Join(t.Context(), board.Join{Board: testBoard, Room: testRoom, Kind: testKind, Person: bob})
+			if err != nil || w.Rules.Draw != board.DrawModerators || len(w.Rules.Barred) != 1 {
+				t.Errorf("the new home says %+v, %v", w.Rules, err)
+			}
+		})
+	})
+}
+
 func TestTakeOver(t *testing.T) {
 	t.Run("HO2 HO3 HO4 the board moves: its people are told, its elements stay, the old home writes no more", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {

@@ -84,6 +84,9 @@ func (l *lectern) openStore() {
 	}
 }
 
+// head moderates; everybody else is a participant.
+const head = board.Person("@head:a.example")
+
 func (l *lectern) start() {
 	l.t.Helper()
 	l.openStore()
@@ -96,8 +99,13 @@ func (l *lectern) start() {
 	})
 	l.hub = board.NewHub(board.Config{
 		Log: l.store, Checkpoints: c, Server: board.Person(l.seat.user), Verify: l.check, Logger: logger,
-		Authority: func(string, board.Person) (board.Role, string) { return board.RoleParticipant, "" },
-		Encode:    func(dst []byte, e board.Entry) []byte { return append(dst, e.Hash[:]...) },
+		Authority: func(_ string, p board.Person) (board.Role, string) {
+			if p == head {
+				return board.RoleModerator, ""
+			}
+			return board.RoleParticipant, ""
+		},
+		Encode: func(dst []byte, e board.Entry) []byte { return append(dst, e.Hash[:]...) },
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	l.cancel, l.done = cancel, make(chan struct{})

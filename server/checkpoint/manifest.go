@@ -46,6 +46,7 @@ type manifest struct {
 	Docs    []manifestDoc              `json:"docs"`
 	Authors map[string]board.Person    `json:"authors"` // by actor, 32 hex digits
 	Files   map[string]json.RawMessage `json:"files"`   // EncryptedFile by file id
+	Rules   *board.Rules               `json:"rules,omitempty"`
 }
 
 // manifestDoc is one document: `data` alone is save(); `base` is a file with save(), and `data` then the change chunks that came after.

@@ -70,6 +70,9 @@ func (c *Checkpointer) restored(ctx context.Context, m *manifest, st State, kind
 		return nil, board.ErrDamaged.Because("manifest: %w", err)
 	}
 	out := &board.Restored{Actors: actors, SavedAt: st.At}
+	if m.Rules != nil {
+		out.Rules = *m.Rules // checked by the board
+	}
 	for _, d := range m.Docs {
 		chunks, err := c.readDocument(ctx, d)
 		if err == nil {

@@ -174,7 +174,7 @@ func (s *Store) dense(ctx context.Context, id board.ID) error {
 	var strange uint64
 	err := s.read.QueryRowContext(ctx, `SELECT * FROM
 		(SELECT count(*), coalesce(max(seq), 0) FROM entries INDEXED BY sqlite_autoindex_entries_1 WHERE board = ?1),
-		(SELECT count(*), coalesce(max(seq), 0), coalesce(sum(doc NOT IN (SELECT doc FROM docs WHERE board = ?1)), 0) FROM entries INDEXED BY entries_doc WHERE board = ?1)`, id).
+		(SELECT count(*), coalesce(max(seq), 0), coalesce(sum(doc <> ?2 AND doc NOT IN (SELECT doc FROM docs WHERE board = ?1)), 0) FROM entries INDEXED BY entries_doc WHERE board = ?1)`, id, board.RulesDoc).
 		Scan(&a.count, &a.last, &b.count, &b.last, &strange)
 	switch {
 	case err != nil:

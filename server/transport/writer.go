@@ -325,6 +325,9 @@ func (w *writer) welcome(b board.Welcome) wire.Welcome {
 	if b.Actor == (board.ActorID{}) {
 		f.Actor = nil
 	}
+	if !b.Rules.IsZero() {
+		f.Rules = b.Rules.Bytes()
+	}
 	for _, d := range b.Meta.Docs {
 		f.Docs = append(f.Docs, wire.Doc{Doc: string(d.ID), Epoch: d.Epoch, Seq: d.Seq})
 	}

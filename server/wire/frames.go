@@ -55,6 +55,7 @@ type (
 		Limits    Limits `cbor:"limits"`
 		RTC       bool   `cbor:"rtc"`
 		ICE       []ICE  `cbor:"ice"`
+		Rules     []byte `cbor:"rules,omitempty"`
 	}
 	// Doc says from where a document is joined; Seq 0: from its genesis.
 	Doc struct {

@@ -158,8 +158,11 @@ func TestLog(t *testing.T, open func(t *testing.T) (log board.Log, reopen func()
 		if err := appendWait(l, id, add(doc, 0, board.KindLate, []byte("late")), add(doc, 1, board.KindChange, []byte("d")), add(doc, 2, board.KindEpoch, []byte("squash"))); err != nil {
 			t.Fatal(err)
 		}
+		if err := appendWait(l, id, add(board.RulesDoc, 0, board.KindRules, []byte("{}"))); err != nil {
+			t.Fatal(err)
+		}
 		l = reopen()
-		docs(board.DocInfo{ID: doc, Epoch: 2, Seq: 9}, board.DocInfo{ID: second, Seq: 5})
+		docs(board.DocInfo{ID: doc, Epoch: 2, Seq: 10}, board.DocInfo{ID: second, Seq: 5})
 		for i := range all {
 			all[i].Document = nil
 			if len(all[i].Bytes) == 0 {
@@ -192,6 +195,7 @@ func TestLog(t *testing.T, open func(t *testing.T) (log board.Log, reopen func()
 			{read(doc, 2, 0, 100, 1<<20), []uint64{9}},
 			{read(doc, 3, 0, 100, 1<<20), nil},
 			{read(second, 0, 0, 100, 1<<20), []uint64{2, 6}},
+			{read(board.RulesDoc, 0, 0, 100, 1<<20), []uint64{10}},
 			{read(doc, 1, 4, 100, 1<<20), []uint64{5, 8}},
 			{read(doc, 1, 0, 2, 1<<20), []uint64{4, 5}},
 			{read(doc, 1, 0, 100, 1), []uint64{4}},
@@ -213,7 +217,7 @@ func TestLog(t *testing.T, open func(t *testing.T) (log board.Log, reopen func()
 			if err := appendWait(l, id, e); err == nil {
 				t.Fatalf("%s was taken", name)
 			}
-			docs(board.DocInfo{ID: doc, Epoch: 2, Seq: 9}, board.DocInfo{ID: second, Seq: 5})
+			docs(board.DocInfo{ID: doc, Epoch: 2, Seq: 10}, board.DocInfo{ID: second, Seq: 5})
 		}
 	})
 	t.Run("LG3 done runs once per append, in order, boards do not disturb each other", func(t *testing.T) {

@@ -3,6 +3,7 @@ import { Component, useCallback, useEffect, useMemo, useState, useSyncExternalSt
 import type { ElementWrite } from "../doc/messages";
 import type { Look } from "../first/fit";
 import type { Host, Theme } from "../host/widget";
+import type { RulesChange } from "../link/session";
 import { Dialog } from "../ui/Dialog";
 import type { Translate } from "../ui/i18n";
 import { SteadyButton } from "../ui/SteadyButton";
@@ -44,7 +45,9 @@ export function App({ board, host, t, language, onAPI, onScroll }: AppProps) {
     if (/^(https:\/\/|mailto:)/.test(url)) setAsking({ kind: "link", url });
   }, []);
 
-  const writable = view.ready && !view.turning && (view.role === "participant" || view.role === "moderator") && view.link.kind !== "closed";
+  const rule = useCallback((change: RulesChange) => void board.rule(change), [board]);
+
+  const writable = view.ready && !view.turning && view.hindrance === "" && view.link.kind !== "closed";
   return (
     <Boundary t={t}>
       <main className="board" aria-label={t("board.title")}>
@@ -57,7 +60,7 @@ export function App({ board, host, t, language, onAPI, onScroll }: AppProps) {
             <button type="button" onClick={() => board.link.connect()}>{t("retry")}</button>
           </div>
         ) : null}
-        <StatusLine view={view} t={t} pages={view.link.kind === "closed" ? null : <PageStrip view={view} board={board} writable={board.mayWrite} t={t} />} />
+        <StatusLine view={view} t={t} pages={view.link.kind === "closed" ? null : <PageStrip view={view} board={board} writable={board.mayWrite} t={t} />} onRule={rule} />
       </main>
       {asking?.kind === "clear" ? <ClearDialog t={t} onClose={() => setAsking(null)} onClear={() => api && clearBoard(api)} /> : null}
       {asking?.kind === "link" ? <LinkDialog t={t} url={asking.url} onClose={() => setAsking(null)} /> : null}

@@ -25,6 +25,9 @@ export function PageStrip({ view, board, writable, t }: { readonly view: View; r
   const step = (to: number, label: string, sign: string, keys: string) => (
     <button type="button" aria-label={label} title={label} aria-keyshortcuts={keys} aria-disabled={offline || to < 0 || to >= pages} onClick={() => turn(to)}>{sign}</button>
   );
+  const locked = (i: number) => view.rules.pages.includes(view.docs[i] ?? "");
+  const nameOf = (i: number) => t(locked(i) ? "pages.locked" : "pages.of", { page: i + 1, count: pages });
+  const doc = view.docs[page] ?? "";
   const add = writable ? <button type="button" aria-label={t("pages.add")} title={t("pages.add")} aria-disabled={offline} onClick={() => !offline && void board.pages.add()}>+</button> : null;
   if (pages <= 1 && !add) return null;
   return (
@@ -35,17 +38,24 @@ export function PageStrip({ view, board, writable, t }: { readonly view: View; r
           <ol>
             {Array.from({ length: pages }, (_, i) => (
               <li key={i}>
-                <button type="button" aria-label={t("pages.of", { page: i + 1, count: pages })} aria-current={i === page ? "page" : undefined} aria-disabled={offline} onClick={() => turn(i)}>{i + 1}</button>
+                <button type="button" aria-label={nameOf(i)} aria-current={i === page ? "page" : undefined} aria-disabled={offline} onClick={() => turn(i)}>
+                  {i + 1}
+                  {locked(i) ? <Lock /> : null}
+                </button>
               </li>
             ))}
           </ol>
+          {view.role === "moderator" && !offline ? (
+            <button type="button" onClick={() => void board.rule({ page: { doc, locked: !locked(page) } })}>{t(locked(page) ? "rules.page.unlock" : "rules.page.lock")}</button>
+          ) : null}
           {offline ? <p className="quiet">{t("pages.offline")}</p> : null}
         </div>
       ) : null}
       {pages > 1 ? (
         <>
           {step(page - 1, t("pages.previous"), "‹", "Alt+PageUp")}
-          <button type="button" aria-label={t("pages.of", { page: page + 1, count: pages })} aria-expanded={open} onClick={() => setOpen(!open)}>
+          <button type="button" aria-label={nameOf(page)} aria-expanded={open} onClick={() => setOpen(!open)}>
+            {locked(page) ? <Lock /> : null}
             {page + 1} / {pages}
           </button>
           {step(page + 1, t("pages.next"), "›", "Alt+PageDown")}
@@ -55,3 +65,9 @@ export function PageStrip({ view, board, writable, t }: { readonly view: View; r
     </nav>
   );
 }
+
+const Lock = () => (
+  <svg className="lock" viewBox="0 0 10 12" aria-hidden="true">
+    <path d="M1 5h8v6H1zM3 5V3.5a2 2 0 0 1 4 0V5" fill="none" stroke="currentColor" strokeWidth="1.4" />
+  </svg>
+);

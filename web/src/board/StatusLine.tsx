@@ -1,12 +1,13 @@
 import { useEffect, useState, type ReactNode } from "react";
 import type { Translate } from "../ui/i18n";
+import { People, type OnRule } from "./People";
 import type { View } from "./view";
 import { headline, problemText, readersText, savedText } from "./status";
 
 const SOFT_LIMIT = 1_500;
 
 /** One line under the board: how live it is, how safe, who is here and who can read it. The rest unfolds above it. */
-export function StatusLine({ view, t, pages }: { readonly view: View; readonly t: Translate; readonly pages: ReactNode }) {
+export function StatusLine({ view, t, pages, onRule }: { readonly view: View; readonly t: Translate; readonly pages: ReactNode; readonly onRule: OnRule }) {
   const [open, setOpen] = useState<"people" | "details" | null>(null);
   const [now, setNow] = useState(Date.now);
   useEffect(() => {
@@ -21,10 +22,11 @@ export function StatusLine({ view, t, pages }: { readonly view: View; readonly t
   const spoken = said && (said.kind === "page" ? t("pages.of", { page: said.page + 1, count: view.pages }) : t(`announce.${said.kind}`, { name: said.name }));
   return (
     <section className="status" aria-label={t("status.label")} onKeyDown={(e) => e.key === "Escape" && setOpen(null)}>
-      {open === "people" ? <People view={view} t={t} /> : null}
+      {open === "people" ? <People view={view} t={t} onRule={onRule} /> : null}
       {open === "details" ? <Details view={view} t={t} now={now} /> : null}
       {problem ? <p className="problem" data-tone={view.link.kind === "resuming" ? head.tone : "bad"} role="status">{problem}</p> : null}
       {viewer && view.ready ? <p className="note">{t("viewer.explanation")}</p> : null}
+      {view.ready && view.hindrance !== "" && view.hindrance !== "viewer" ? <p className="note" role="status">{t(`hindrance.${view.hindrance}`)}</p> : null}
       {view.elements > SOFT_LIMIT ? <p className="note">{t("limit.soft", { count: view.elements })}</p> : null}
       <div className="line">
         <span className="state" data-tone={head.tone} role="status">{head.text}</span>
@@ -44,26 +46,6 @@ export function StatusLine({ view, t, pages }: { readonly view: View; readonly t
       </div>
       <p className="spoken" aria-live="polite">{spoken}</p>
     </section>
-  );
-}
-
-function People({ view, t }: { readonly view: View; readonly t: Translate }) {
-  return (
-    <div className="panel">
-      <h2>{t("people.title")}</h2>
-      <ul>
-        {view.people.map((p) => (
-          <li key={p.session}>
-            <svg className="dot" viewBox="0 0 10 10" aria-hidden="true"><circle cx="5" cy="5" r="5" fill={p.color.stroke} /></svg>
-            <bdi>{p.name}</bdi>
-            {p.external ? <span className="quiet">{t("people.external", { server: p.external })}</span> : null}
-            <span className="quiet">{p.self ? `(${t("people.you")})` : ""}</span>
-            <span className="quiet end">{t(p.role === "moderator" ? "people.moderator" : p.role === "viewer" ? "people.viewer" : "people.participant")}</span>
-          </li>
-        ))}
-      </ul>
-      {view.people.length <= 1 ? <p className="quiet">{t("people.none")}</p> : null}
-    </div>
   );
 }
 

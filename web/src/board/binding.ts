@@ -88,12 +88,16 @@ export class Binding {
     return writes.length > 0;
   }
 
-  /** The user may not write, so what the editor changed by itself (repaired indices, texts laid out anew) is no work of theirs: others' goes over it. */
+  /**
+   * The user may not write, so what the editor changed by itself (repaired indices, texts laid out anew) is no work of theirs: others' goes over
+   * it. What they had in the hand when the right was taken from them goes.
+   */
   disown(elements: readonly SceneElement[]): void {
     for (const e of this.dirty(elements)) this.seen.set(e.id, e.versionNonce);
     const stale = [...this.stale];
     this.stale.clear();
-    if (stale.length > 0) this.render(stale);
+    const loose = elements.filter((e) => !this.base.has(e.id) && !this.ghosts.has(e.id));
+    if (stale.length + loose.length > 0) this.render(stale, new Map(loose.map((e) => [e.id, undefined])));
   }
 
   /** The document changed under these ids. */

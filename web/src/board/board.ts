@@ -2,7 +2,7 @@
 import { Page, type Port } from "../doc/page";
 import { Link, type LinkOptions } from "../link/link";
 import { hex } from "../link/chunk";
-import type { Home, Session } from "../link/session";
+import type { Home, RulesChange, Session } from "../link/session";
 import { kinds, type LiveUpdate, type ServerFrame, type Welcome } from "../wire/frames";
 import { Store } from "../ui/store";
 import { Binding, type Scene } from "./binding";
@@ -15,6 +15,7 @@ import { Pages } from "./pages";
 import { Presence } from "./presence";
 import type { FirstScene } from "../first/first";
 import { readScene } from "../first/scene";
+import { hindrance, parseRules, type Hindrance } from "./rules";
 import { Sight, type Eye } from "./sight";
 import { FIRST_VIEW, type Notice, type View } from "./view";
 import { Watch } from "./watch";
@@ -29,7 +30,7 @@ export interface Surface extends Scene, Eye {
 }
 
 export interface BoardOptions extends Omit<LinkOptions, "session"> {
-  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage">;
+  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage" | "rule">;
   readonly port: Port;
   /** What was painted before anything else was there; undefined: nothing. Absent: nobody painted. */
   readonly first?: Promise<FirstScene | undefined>;
@@ -91,7 +92,10 @@ export class Board {
       session: options.session,
       settled: () => this.page.unsaved === 0,
       turned: (from) => this.turned(from),
-      changed: () => this.view.set({ pages: this.pages.list.length, page: this.pages.index, turning: this.pages.turning }),
+      changed: () => {
+        this.view.set({ pages: this.pages.list.length, docs: this.pages.list, page: this.pages.index, turning: this.pages.turning });
+        this.hinder();
+      },
       failed: (why) => this.notify({ kind: `pages.${why}` }),
     });
     this.documents = new Documents({
@@ -112,7 +116,7 @@ export class Board {
       page: this.page,
       link: () => this.link,
       doc: () => this.documents.doc,
-      mayWrite: () => this.mayWrite,
+      mayWrite: (doc) => this.mayDraw(doc),
       changed: () => this.count(),
       offer: (lost) => this.notify(lost),
       withdraw: (lost) => this.withdraw(lost),
@@ -135,7 +139,10 @@ export class Board {
       },
       welcome: (w, foreign) => this.welcomed(w, foreign),
       entries: (entries, from) => {
-        for (const e of entries) if (e.kind === kinds.page) this.pages.added(e.doc);
+        for (const e of entries) {
+          if (e.kind === kinds.page) this.pages.added(e.doc);
+          if (e.kind === kinds.rules) this.ruled(e.bytes);
+        }
         if (this.watch.on) this.watch.grown(from + entries.length - 1);
         else this.documents.entries(entries, from);
         this.count();
@@ -331,9 +338,41 @@ export class Board {
     this.view.set({ notices: [...kept, notice] });
   }
 
+  /** On the open page. */
   get mayWrite(): boolean {
-    const { role } = this.view.get();
-    return (role === "participant" || role === "moderator") && this.actor.length > 0;
+    return this.mayDraw(this.pages.open);
+  }
+
+  private mayDraw(doc: string): boolean {
+    return this.actor.length > 0 && this.hindranceOn(doc) === "";
+  }
+
+  private hindranceOn(doc: string): Hindrance {
+    const { role, rules } = this.view.get();
+    return hindrance(rules, role, this.options.session.info?.user_id ?? "", doc);
+  }
+
+  // ---- who may draw ----
+
+  /** A moderator's decision. */
+  async rule(change: RulesChange): Promise<void> {
+    await this.options.session.rule(change).catch((err: unknown) => {
+      console.warn("the rule was not taken", err);
+      this.notify({ kind: "rules.failed" });
+    });
+  }
+
+  private ruled(bytes: Uint8Array): void {
+    this.view.set({ rules: parseRules(bytes) });
+    this.hinder();
+    this.outstanding.roleChanged();
+  }
+
+  /** What keeps the person from drawing here may have changed. */
+  private hinder(): void {
+    const could = this.view.get().hindrance === "";
+    this.view.set({ hindrance: this.hindranceOn(this.pages.open) });
+    if (could && !this.mayWrite && this.surface && this.binding) this.binding.disown(this.surface.elements());
   }
 
   private inProgress(e: SceneElement) {
@@ -347,9 +386,9 @@ export class Board {
     this.welcome = w;
     this.setActor(w.actor);
     this.presence.welcome(w.session);
+    this.view.set({ role: w.role, rules: parseRules(w.rules), encrypted: w.encrypted, companion: w.companion, saved: w.saved });
     this.pages.welcomed(w.board, w.docs);
     this.presence.page = this.pages.index;
-    this.view.set({ role: w.role, encrypted: w.encrypted, companion: w.companion, saved: w.saved });
     if (w.role === "viewer" && !this.page.ready) this.watchFrom(w);
     else {
       this.watch.stop();
@@ -391,6 +430,7 @@ export class Board {
       case "role": {
         const could = this.mayWrite;
         this.view.set({ role: frame.role });
+        this.hinder();
         if (frame.role !== "viewer") this.stopWatching();
         if (frame.role !== "viewer" && this.actor.length === 0) this.link.reconnect(); // the actor to write under comes with a welcome
         if (could !== (frame.role !== "viewer")) this.notify({ kind: could ? "viewer.demoted" : "viewer.promoted" });

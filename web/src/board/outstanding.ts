@@ -26,12 +26,16 @@ export interface OutstandingOptions extends Pick<UnsentOptions<Writes>, "open" |
   readonly link: () => Link;
   /** The page the person has open. */
   readonly doc: () => string;
-  readonly mayWrite: () => boolean;
+  /** On that page. */
+  readonly mayWrite: (doc: string) => boolean;
   readonly changed: () => void;
   readonly offer: (lost: Lost) => void;
   /** An offer that no longer holds. */
   readonly withdraw: (lost: Lost) => void;
 }
+
+/** Of a refusal: a moderator has decided that the person does not draw there now. */
+const LOCKED = "locked";
 
 export class Outstanding {
   // Owned by Board.
@@ -39,6 +43,7 @@ export class Outstanding {
   private readonly sending = new Set<Work>(); // others' work, on its way
   private shelved: Work[] = []; // others' and own work that waits for the right to write
   private again: Work[] = []; // to be authored anew once the document is there
+  private readonly void = new WeakSet<Work>(); // shelved, and of an actor that the server takes nothing of any more
   private offered: Lost | undefined; // the shelved work
   private closed: Lost | undefined;
 
@@ -114,7 +119,7 @@ export class Outstanding {
     const link = this.options.link();
     link.forget((change) => !change.adopted);
     page.refuse(isRefused, code);
-    if (!mayWrite) return this.shelve();
+    if (!mayWrite || code === LOCKED) return this.shelve();
     const culprit = [...this.sending].find((w) => [...w.changes.values()].some(isRefused));
     const dead = culprit ? [...this.sending].filter((w) => w.actor === culprit.actor) : [];
     link.forget((change) => dead.some((w) => w.changes.has(change.id)));
@@ -128,6 +133,11 @@ export class Outstanding {
 
   /** The document is there. */
   loaded(): void {
+    this.sendShelved();
+    this.author();
+  }
+
+  private author(): void {
     const here = this.again.filter((work) => work.doc === this.options.doc()); // the others wait until their page is open
     this.again = this.again.filter((work) => !here.includes(work));
     for (const work of here) this.unsent.reauthored(work, this.options.page.again(work.writes));
@@ -162,6 +172,7 @@ export class Outstanding {
     this.options.link().forget(() => true);
     const abandoned = page.abandon();
     const own = this.unsent.giveUp();
+    for (const w of own) this.void.add(w);
     this.shelved.push(...this.sending, ...this.again.splice(0), ...own);
     this.sending.clear();
     const loose = abandoned.filter((write) => !own.some((w) => w.writes.includes(write)));
@@ -173,14 +184,16 @@ export class Outstanding {
     if (this.offered) this.options.withdraw(this.offered);
     this.offered = undefined;
     if (this.shelved.length === 0) return;
-    const work = this.shelved;
-    if (this.options.mayWrite()) {
-      this.shelved = [];
-      for (const w of work) this.sending.add(w);
-      this.options.link().send(this.unsent.outgoing(work));
-    } else {
-      this.offered = this.lost("unsent", "", work, () => (this.shelved = []));
-    }
+    const { doc, mayWrite, page, link } = this.options;
+    const work = this.shelved.filter((w) => mayWrite(w.doc) && (!this.void.has(w) || w.doc === doc()));
+    const rest = this.shelved.filter((w) => !work.includes(w));
+    this.shelved = rest;
+    const sent = work.filter((w) => !this.void.has(w));
+    for (const w of sent) this.sending.add(w);
+    if (sent.length > 0) link().send(this.unsent.outgoing(sent));
+    this.again.push(...work.filter((w) => this.void.has(w)));
+    if (page.ready) this.author();
+    if (rest.length > 0) this.offered = this.lost("unsent", "", rest, () => (this.shelved = []));
   }
 
   private lost(kind: Lost["kind"], code: string, work: readonly Work[], also: () => void = () => undefined): Lost {

@@ -3,10 +3,11 @@ import type { LinkState } from "../link/link";
 import type { Saved } from "../wire/frames";
 import type { Lost } from "./outstanding";
 import type { Participant } from "./presence";
+import { NO_RULES, type Hindrance, type Rules } from "./rules";
 
 export type Notice =
   | Lost
-  | { readonly kind: "unsupported" | "drop" | "viewer.demoted" | "viewer.promoted" | "pages.unsent" | "pages.full" | "pages.failed" };
+  | { readonly kind: "unsupported" | "drop" | "viewer.demoted" | "viewer.promoted" | "pages.unsent" | "pages.full" | "pages.failed" | "rules.failed" };
 
 /** What the page shows besides the drawing. */
 export interface View {
@@ -38,6 +39,11 @@ export interface View {
   readonly page: number;
   /** Another one is about to be open. */
   readonly turning: boolean;
+  readonly rules: Rules;
+  /** Why this person does not draw on the open page. */
+  readonly hindrance: Hindrance;
+  /** Documents of the pages, for rules. */
+  readonly docs: readonly string[];
 }
 
 /** Before anything is known. */
@@ -61,4 +67,7 @@ export const FIRST_VIEW: View = {
   pages: 0,
   page: 0,
   turning: false,
+  rules: NO_RULES,
+  hindrance: "viewer",
+  docs: [],
 };

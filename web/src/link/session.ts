@@ -42,6 +42,12 @@ export interface SceneAnswer {
   readonly gone?: readonly string[];
 }
 
+/** One decision of a moderator on who may draw (docs/protocol.md §1.6). */
+export type RulesChange =
+  | { readonly draw: "" | "chosen" | "moderators" }
+  | { readonly page: { readonly doc: string; readonly locked: boolean } }
+  | { readonly person: { readonly user_id: string; readonly may: "" | "draw" | "watch" } };
+
 /** A request that the server, or the person, refused. */
 export class Refused extends Error {
   override name = "Refused";
@@ -156,6 +162,11 @@ export class Session {
   /** Adds a page behind the others; answers its document. Throws Refused. */
   async addPage(): Promise<string> {
     return ((await this.json("POST", `${await this.boardPath()}/docs`, await this.token())) as { doc: string }).doc;
+  }
+
+  /** A moderator's decision on who may draw. Throws Refused. */
+  async rule(change: RulesChange): Promise<void> {
+    await this.request("POST", `${await this.boardPath()}/rules`, await this.token(), change);
   }
 
   private async boardPath(): Promise<string> {

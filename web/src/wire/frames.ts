@@ -63,10 +63,12 @@ export interface Welcome {
   readonly limits: Limits;
   readonly rtc: boolean;
   readonly ice: readonly { readonly urls: readonly string[]; readonly username: string; readonly credential: string }[];
+  /** JSON of who may draw; absent: everybody who may write. */
+  readonly rules?: Uint8Array;
 }
 
 /** What an entry of the log is (docs/protocol.md §2.2). */
-export const kinds = { change: 1, epoch: 2, carry: 3, late: 4, page: 5 } as const;
+export const kinds = { change: 1, epoch: 2, carry: 3, late: 4, page: 5, rules: 6 } as const;
 
 export interface Entry {
   readonly doc: string;
@@ -219,6 +221,7 @@ function welcome(m: Record<string, unknown>): Welcome {
       const i = map(s);
       return { urls: list(i.urls).map(text), username: text(i.username), credential: text(i.credential) };
     }),
+    ...(m.rules === undefined ? {} : { rules: blob(m.rules) }),
   };
 }
 

@@ -11,7 +11,7 @@ export class Member {
   readonly scene = new FakeScene();
   readonly worker = new QueuedWorker();
   readonly board: Board;
-  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage">;
+  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage" | "rule">;
   online = true;
   /** The server does not get to reading what this one sends. */
   unread = false;
@@ -28,6 +28,7 @@ export class Member {
       skew: 0,
       home: () => Promise.reject(new Error("not here")),
       takeOver: () => Promise.reject(new Error("not here")),
+      rule: () => Promise.reject(new Error("nobody rules here")),
       addPage: () => (this.online ? Promise.resolve(server.addPage()) : Promise.reject(new Error("offline"))),
       info: { user_id: person } as Login,
       forget: () => undefined,

@@ -1,0 +1,70 @@
+import type { RulesChange } from "../link/session";
+import type { Translate } from "../ui/i18n";
+import { hindrance, type Rules } from "./rules";
+import type { View } from "./view";
+
+export type OnRule = (change: RulesChange) => void;
+
+/** Who is here and draws; for moderators also who may. */
+export function People({ view, t, onRule }: { readonly view: View; readonly t: Translate; readonly onRule: OnRule }) {
+  const { rules, people } = view;
+  const moderates = view.role === "moderator" && view.link.kind === "open";
+  const doc = view.docs[view.page] ?? "";
+  const here = new Set(people.map((p) => p.id));
+  const away = [...new Set([...rules.barred, ...(rules.draw === "chosen" ? rules.chosen : [])])].filter((id) => !here.has(id));
+  return (
+    <div className="panel">
+      <h2>{t("people.title")}</h2>
+      {moderates ? <Draws rules={rules} t={t} onRule={onRule} /> : null}
+      <ul>
+        {people.map((p) => (
+          <li key={p.session}>
+            <svg className="dot" viewBox="0 0 10 10" aria-hidden="true"><circle cx="5" cy="5" r="5" fill={p.color.stroke} /></svg>
+            <bdi>{p.name}</bdi>
+            {p.external ? <span className="quiet">{t("people.external", { server: p.external })}</span> : null}
+            <span className="quiet">{p.self ? `(${t("people.you")})` : ""}</span>
+            {moderates && p.role === "participant" && rules.draw !== "moderators" ? (
+              <May rules={rules} id={p.id} name={p.name} t={t} onRule={onRule} />
+            ) : (
+              <span className="quiet end">{t(p.role === "moderator" ? "people.moderator" : hindrance(rules, p.role, p.id, doc) ? "people.viewer" : "people.participant")}</span>
+            )}
+          </li>
+        ))}
+        {moderates ? away.map((id) => (
+          <li key={id}>
+            <bdi>{id}</bdi>
+            <span className="quiet">({t("rules.away")})</span>
+            {rules.draw === "moderators" ? null : <May rules={rules} id={id} name={id} t={t} onRule={onRule} />}
+          </li>
+        )) : null}
+      </ul>
+      {people.length <= 1 ? <p className="quiet">{t("people.none")}</p> : null}
+    </div>
+  );
+}
+
+function Draws({ rules, t, onRule }: { readonly rules: Rules; readonly t: Translate; readonly onRule: OnRule }) {
+  const choices = [["", "all"], ["chosen", "chosen"], ["moderators", "moderators"]] as const;
+  return (
+    <fieldset className="choice">
+      <legend>{t("rules.title")}</legend>
+      {choices.map(([draw, name]) => (
+        <label key={name}>
+          <input type="radio" name="draw" checked={rules.draw === draw} onChange={() => onRule({ draw })} /> {t(`rules.draw.${name}`)}
+        </label>
+      ))}
+    </fieldset>
+  );
+}
+
+/** Whether one person draws, within the choice for all. */
+function May({ rules, id, name, t, onRule }: { readonly rules: Rules; readonly id: string; readonly name: string; readonly t: Translate; readonly onRule: OnRule }) {
+  const chosen = rules.draw === "chosen";
+  const draws = chosen ? rules.chosen.includes(id) : !rules.barred.includes(id);
+  const may = draws ? (chosen ? "" : "watch") : chosen ? "draw" : "";
+  return (
+    <label className="end">
+      <input type="checkbox" checked={draws} aria-label={t("rules.person", { name })} onChange={() => onRule({ person: { user_id: id, may } })} /> {t("people.participant")}
+    </label>
+  );
+}
