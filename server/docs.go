@@ -85,28 +85,6 @@ func (s *Server) addPage(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-const maxRule = 4 << 10
-
-// rule takes a moderator's decision on who may draw; everybody on the board hears of it by its entry in the log.
-func (s *Server) rule(w http.ResponseWriter, r *http.Request) error {
-	st, _, err := asked(r)
-	if err != nil {
-		return err
-	}
-	var c board.RulesChange
-	if err := readJSON(w, r, maxRule, &c); err != nil {
-		return err
-	}
-	if err := s.cfg.Identity.Asks(st.Person); err != nil {
-		return err
-	}
-	if err := s.cfg.Rule(r.Context(), st, c); err != nil {
-		return boardError(err)
-	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
-}
-
 // snapshot finds what is asked for and says which one it is.
 func (s *Server) snapshot(w http.ResponseWriter, r *http.Request, scene bool) (checkpoint.Ready, error) {
 	st, doc, err := asked(r)
@@ -163,7 +141,7 @@ func boardError(err error) error {
 		status = http.StatusNotFound
 	case errors.Is(e, board.ErrReadOnly), errors.Is(e, board.ErrForbidden):
 		status = http.StatusForbidden
-	case errors.Is(e, board.ErrBadRules):
+	case errors.Is(e, board.ErrBadRules), errors.Is(e, board.ErrBadPlace):
 		status = http.StatusBadRequest
 	case errors.Is(e, board.ErrPagesFull):
 		status = http.StatusConflict

@@ -44,6 +44,8 @@ type Config struct {
 	Scene func(ctx context.Context, st identity.StoredSession, doc board.DocID, after *uint64) (any, error)
 	// Rule is a moderator's decision on who may draw.
 	Rule func(ctx context.Context, st identity.StoredSession, c board.RulesChange) error
+	// Gather brings everybody on the board to a place.
+	Gather func(ctx context.Context, st identity.StoredSession, at board.Place) error
 	// AddPage adds an empty page behind the others.
 	AddPage func(ctx context.Context, st identity.StoredSession) (board.DocID, error)
 	Homes   Homes
@@ -98,6 +100,7 @@ func (s *Server) Routes() http.Handler {
 		r.Post("/sessions/refresh", s.handle(s.refresh))
 		r.Delete("/sessions", s.handle(s.logout))
 		r.Post("/boards/{board}/rules", s.handle(s.signedIn(s.rule)))
+		r.Post("/boards/{board}/gather", s.handle(s.signedIn(s.gather)))
 		r.Post("/boards/{board}/docs", s.handle(s.signedIn(s.addPage)))
 		r.Get("/boards/{board}/docs/{doc}/document", s.handle(s.signedIn(s.document)))
 		r.Get("/boards/{board}/docs/{doc}/scene", s.handle(s.signedIn(s.scene)))

@@ -194,6 +194,44 @@ func TestRules(t *testing.T) {
 	})
 }
 
+func TestGather(t *testing.T) {
+	inBubble(t, "RU7 everybody else who is here is brought there, the newest place counts, and only moderators do that", func(t *testing.T, r *rig) {
+		r.set(eve, board.RoleModerator)
+		m, other, a := r.join(eve), r.join(eve), r.join(ada)
+		at := func(x int64) board.Place { return board.Place{Doc: a.doc, X: x, Y: -5, Width: 800, Height: 600} }
+		gather := func(by board.Person, p board.Place) error {
+			return r.hub.Gather(context.Background(), testBoard, by, p)
+		}
+		for x := range int64(2) {
+			if err := gather(eve, at(x)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, c := range []*client{m, other, a} {
+			c.settle()
+		}
+		want(t, "moderator", len(events[board.GatherEvent](m))+len(events[board.GatherEvent](other)), 0)
+		got := events[board.GatherEvent](a)
+		want(t, "events", len(got), 1)
+		want(t, "where", got[0], board.GatherEvent{Place: at(1), By: eve})
+		for err, c := range map[*board.Error]struct {
+			by board.Person
+			p  board.Place
+		}{
+			board.ErrForbidden: {ada, at(0)}, board.ErrUnknownDoc: {eve, board.Place{Doc: "nothing", Width: 1, Height: 1}}, board.ErrBadPlace: {eve, board.Place{Doc: a.doc}},
+		} {
+			if got := gather(c.by, c.p); !errors.Is(got, err) {
+				t.Errorf("got %v, want %v", got, err)
+			}
+		}
+		for _, p := range []board.Place{{Doc: a.doc, Width: 1 << 31, Height: 1}, {Doc: a.doc, X: -1 << 31, Width: 1, Height: 1}, {Doc: a.doc, Y: 1 << 62, Width: 1, Height: 1}} {
+			if got := gather(eve, p); !errors.Is(got, board.ErrBadPlace) {
+				t.Errorf("%+v: got %v", p, got)
+			}
+		}
+	})
+}
+
 func TestParseRules(t *testing.T) {
 	for _, bad := range []string{"", "7", "[]", `{"draw":"x"}`, `{"chosen":["b","a"]}`, `{"chosen":["@b:x","@a:x"]}`, `{"pages":["a","a"]}`, `{"barred":["@a:x","@a:x"]}`, `{"chosen":[` + strings.Repeat(`"@a:x",`, 40_000) + `"@a:x"]}`} {
 		if _, err := board.ParseRules([]byte(bad)); err == nil {

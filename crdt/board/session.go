@@ -71,6 +71,7 @@ type inbox struct {
 	knowns int          // hashes in known
 	resets []ResetEvent
 	saved  *SavedEvent
+	gather *GatherEvent // the newest
 	bye    *ByeEvent
 }
 
@@ -339,6 +340,9 @@ func (in *inbox) drain(out []Event, held bool) []Event {
 		}
 		if in.saved != nil {
 			out = append(out, *in.saved)
+		}
+		if in.gather != nil {
+			out = append(out, *in.gather)
 		}
 		*in = inbox{bye: in.bye}
 	}

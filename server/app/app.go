@@ -208,7 +208,7 @@ func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err er
 	p.web, err = server.New(server.Config{
 		PublicURL: cfg.PublicURL, ClientOrigins: cfg.ClientOrigins, TrustedProxies: config.Prefixes(cfg.TrustedProxies), Version: o.Version,
 		Companion: cfg.Matrix.UserID, Dist: web.Files(), Identity: p.identity, Encrypted: p.companion.Encrypted, Boards: p.store, Snapshots: p.checkpoints,
-		Scene: p.scene, AddPage: p.addPage, Rule: p.rule, Homes: p.checkpoints, Connect: p.transport, Ready: p.ready, Registry: p.registry, Log: o.Log,
+		Scene: p.scene, AddPage: p.addPage, Rule: p.rule, Gather: p.gather, Homes: p.checkpoints, Connect: p.transport, Ready: p.ready, Registry: p.registry, Log: o.Log,
 	})
 	return p, err
 }
@@ -292,6 +292,10 @@ func (p *parts) revoked(st identity.StoredSession) {
 // scene is what a page shows at this moment, or what has changed after an entry (docs/protocol.md §1.3).
 func (p *parts) rule(ctx context.Context, st identity.StoredSession, c board.RulesChange) error {
 	return p.hub.ChangeRules(ctx, st.Board, st.Person, c)
+}
+
+func (p *parts) gather(ctx context.Context, st identity.StoredSession, at board.Place) error {
+	return p.hub.Gather(ctx, st.Board, st.Person, at)
 }
 
 func (p *parts) addPage(ctx context.Context, st identity.StoredSession) (board.DocID, error) {

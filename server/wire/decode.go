@@ -131,6 +131,8 @@ func DecodeServer(b []byte) (Frame, error) {
 			r.skip(items - 3)
 		}
 		f = l
+	case TypeGather:
+		f = mapped[Gather](r)
 	case TypePeople:
 		f = mapped[People](r)
 	case TypeRole:

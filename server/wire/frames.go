@@ -138,6 +138,15 @@ type (
 		Problem string `cbor:"problem"`
 		Since   uint64 `cbor:"since"` // of the problem, Unix ms
 	}
+	// Gather asks the receiver to look at a place, because a moderator (By) wants everybody to.
+	Gather struct {
+		Doc    string `cbor:"doc"`
+		X      int64  `cbor:"x"`
+		Y      int64  `cbor:"y"`
+		Width  uint64 `cbor:"width"`
+		Height uint64 `cbor:"height"`
+		By     string `cbor:"by"`
+	}
 	// Answer answers Offer.
 	Answer struct {
 		SDP    string `cbor:"sdp"`
@@ -177,6 +186,7 @@ func (Lane) Type() Type        { return TypeLane }
 func (Pong) Type() Type        { return TypePong }
 func (Ticket) Type() Type      { return TypeTicket }
 func (Welcome) Type() Type     { return TypeWelcome }
+func (Gather) Type() Type      { return TypeGather }
 func (Entries) Type() Type     { return TypeEntries }
 func (LiveUpdates) Type() Type { return TypeLiveUpdates }
 func (People) Type() Type      { return TypePeople }

@@ -104,6 +104,7 @@ var golden = []struct {
 	{"reset, may not write any more", "server", Reset{Doc: page, Hash: hash, Code: "forbidden", Message: "You may only watch.", Actor: []byte{}}},
 	{"saved", "server", Saved{Seq: 812, At: 1766430012345}},
 	{"saved with a problem", "server", Saved{Seq: 812, At: 1766430012345, Problem: "busy", Since: 1766430015000}},
+	{"gather", "server", Gather{Doc: page, X: -120, Y: 40, Width: 1280, Height: 720, By: "@ada:example.org"}},
 	{"rtc.answer", "server", Answer{SDP: "v=0\r\n", Ticket: ticket}},
 	{"ping", "server", Ping{N: 18446744073709551}},
 	{"lane request", "server", LaneRequest{Lane: 0, Reason: "health"}},
@@ -167,7 +168,7 @@ var skipped = []negative{
 	{"reserved type 6", "client", "8106", "", ""},
 	{"type 300", "client", "8119012c", "", ""},
 	{"unknown type for the client", "server", "83183f01a0", "", ""},
-	{"reserved type 45", "server", "81182d", "", ""},
+	{"reserved type 46", "server", "81182e", "", ""},
 	{"pong with further items", "client", "84081818f682f5f4", "", "pong"},
 	{"pong in a longer form than needed", "client", "82081900 18", "", "pong"},
 	{"bye with an unknown key", "server", "82182ca463" + hex.EncodeToString([]byte("new")) + "01 64" + hex.EncodeToString([]byte("code")) + "67" + hex.EncodeToString([]byte("removed")) +

@@ -35,6 +35,7 @@ const (
 	TypeLaneRequest Type = 42
 	TypeError       Type = 43
 	TypeBye         Type = 44
+	TypeGather      Type = 45
 )
 
 // Limits of frames and their items, in bytes unless said.

@@ -115,6 +115,33 @@ await run("locks", {}, async (t) => {
     assert.equal(await b.board.frame.getByRole("button", { name: "Save as a file" }).count(), 0);
   });
 
+  await step("everybody is brought to what the teacher sees, on another page, after the stroke at hand", async () => {
+    await a.board.frame.getByRole("button", { name: "Next page" }).click();
+    await until("page 2", async () => (await a.board.stats()).page === 1 && (await a.board.stats()).ready);
+    await a.page.mouse.move(...(await a.board.at([300, 300])));
+    await a.page.mouse.wheel(700, 400);
+    await b.board.tool("p");
+    await b.board.down([300, 450]);
+    await b.board.to([360, 480], 20);
+    await a.board.frame.getByRole("button", { name: "Bring everybody here" }).click();
+    await until("Ben is there", async () => (await c.board.stats()).page === 1 && (await c.board.stats()).ready);
+    assert.equal((await b.board.stats()).page, 0, "in mid-stroke nobody is moved");
+    await b.board.up();
+    await until("Ada is there", async () => (await b.board.stats()).page === 1 && (await b.board.stats()).ready);
+    const middle = async (p) => {
+      const { x, y, zoom } = await p.board.view();
+      const { width, height } = await p.board.frame.evaluate(() => document.querySelector(".excalidraw").getBoundingClientRect());
+      return [Math.round(width / 2 / zoom - x), Math.round(height / 2 / zoom - y)];
+    };
+    for (const p of [b, c]) await until(`${p.name} looks there`, async () => {
+      const [mine, theirs] = [await middle(a), await middle(p)];
+      return Math.abs(mine[0] - theirs[0]) <= 2 && Math.abs(mine[1] - theirs[1]) <= 2;
+    });
+    assert.match(await c.board.frame.locator(".notices").innerText(), /Ms Rivera brought you here/);
+    await shot(c, "6-gathered");
+    await until("the sentence goes by itself", async () => (await c.board.frame.locator(".notices").count()) === 0);
+  });
+
   await step("axe finds nothing in the list of people", async () => {
     await a.board.frame.evaluate(`${fs.readFileSync(new URL("../node_modules/axe-core/axe.min.js", import.meta.url), "utf8")};0`);
     assert.deepEqual(await a.board.frame.evaluate(async () => (await window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"] })).violations.map((v) => `${v.id} ${v.nodes[0].html.slice(0, 120)}`)), []);

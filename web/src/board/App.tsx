@@ -45,7 +45,9 @@ export function App({ board, host, t, language, onAPI, onScroll }: AppProps) {
     if (/^(https:\/\/|mailto:)/.test(url)) setAsking({ kind: "link", url });
   }, []);
 
-  const rule = useCallback((change: RulesChange) => void board.rule(change), [board]);
+  const rule = useCallback((change: RulesChange) => board.moderation.rule(change), [board]);
+
+  const gather = useCallback(() => board.moderation.gather(), [board]);
 
   const writable = view.ready && !view.turning && view.hindrance === "" && view.link.kind !== "closed";
   return (
@@ -60,7 +62,7 @@ export function App({ board, host, t, language, onAPI, onScroll }: AppProps) {
             <button type="button" onClick={() => board.link.connect()}>{t("retry")}</button>
           </div>
         ) : null}
-        <StatusLine view={view} t={t} pages={view.link.kind === "closed" ? null : <PageStrip view={view} board={board} writable={board.mayWrite} t={t} />} onRule={rule} />
+        <StatusLine view={view} t={t} pages={view.link.kind === "closed" ? null : <PageStrip view={view} board={board} writable={board.mayWrite} t={t} />} onRule={rule} onGather={gather} />
       </main>
       {asking?.kind === "clear" ? <ClearDialog t={t} onClose={() => setAsking(null)} onClear={() => api && clearBoard(api)} /> : null}
       {asking?.kind === "link" ? <LinkDialog t={t} url={asking.url} onClose={() => setAsking(null)} /> : null}
@@ -117,7 +119,7 @@ function Notices({ notices, board, t }: { readonly notices: readonly Notice[]; r
         <div className="notice" key={i}>
           <p>
             {"writes" in n ? <b>{t(`${n.kind}.title`)} </b> : null}
-            {n.kind === "refused" ? t("refused.text", { code: n.code }) : n.kind === "unsent" || n.kind === "stale" ? t(`${n.kind}.text`) : t(n.kind)}
+            {n.kind === "refused" ? t("refused.text", { code: n.code }) : n.kind === "unsent" || n.kind === "stale" ? t(`${n.kind}.text`) : n.kind === "gathered" ? t(n.kind, { name: n.name }) : t(n.kind)}
           </p>
           <div className="notice-actions">
             {"writes" in n ? <button type="button" onClick={() => saveAsFile(n.writes)}>{t("unsent.save")}</button> : null}

@@ -46,7 +46,7 @@ export function PageStrip({ view, board, writable, t }: { readonly view: View; r
             ))}
           </ol>
           {view.role === "moderator" && !offline ? (
-            <button type="button" onClick={() => void board.rule({ page: { doc, locked: !locked(page) } })}>{t(locked(page) ? "rules.page.unlock" : "rules.page.lock")}</button>
+            <button type="button" onClick={() => board.moderation.rule({ page: { doc, locked: !locked(page) } })}>{t(locked(page) ? "rules.page.unlock" : "rules.page.lock")}</button>
           ) : null}
           {offline ? <p className="quiet">{t("pages.offline")}</p> : null}
         </div>

@@ -6,7 +6,7 @@ import type { View } from "./view";
 export type OnRule = (change: RulesChange) => void;
 
 /** Who is here and draws; for moderators also who may. */
-export function People({ view, t, onRule }: { readonly view: View; readonly t: Translate; readonly onRule: OnRule }) {
+export function People({ view, t, onRule, onGather }: { readonly view: View; readonly t: Translate; readonly onRule: OnRule; readonly onGather: () => void }) {
   const { rules, people } = view;
   const moderates = view.role === "moderator" && view.link.kind === "open";
   const doc = view.docs[view.page] ?? "";
@@ -39,6 +39,7 @@ export function People({ view, t, onRule }: { readonly view: View; readonly t: T
         )) : null}
       </ul>
       {people.length <= 1 ? <p className="quiet">{t("people.none")}</p> : null}
+      {moderates && people.length > 1 ? <button type="button" onClick={onGather}>{t("gather")}</button> : null}
     </div>
   );
 }

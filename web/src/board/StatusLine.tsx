@@ -7,7 +7,7 @@ import { headline, problemText, readersText, savedText } from "./status";
 const SOFT_LIMIT = 1_500;
 
 /** One line under the board: how live it is, how safe, who is here and who can read it. The rest unfolds above it. */
-export function StatusLine({ view, t, pages, onRule }: { readonly view: View; readonly t: Translate; readonly pages: ReactNode; readonly onRule: OnRule }) {
+export function StatusLine({ view, t, pages, onRule, onGather }: { readonly view: View; readonly t: Translate; readonly pages: ReactNode; readonly onRule: OnRule; readonly onGather: () => void }) {
   const [open, setOpen] = useState<"people" | "details" | null>(null);
   const [now, setNow] = useState(Date.now);
   useEffect(() => {
@@ -22,7 +22,7 @@ export function StatusLine({ view, t, pages, onRule }: { readonly view: View; re
   const spoken = said && (said.kind === "page" ? t("pages.of", { page: said.page + 1, count: view.pages }) : t(`announce.${said.kind}`, { name: said.name }));
   return (
     <section className="status" aria-label={t("status.label")} onKeyDown={(e) => e.key === "Escape" && setOpen(null)}>
-      {open === "people" ? <People view={view} t={t} onRule={onRule} /> : null}
+      {open === "people" ? <People view={view} t={t} onRule={onRule} onGather={onGather} /> : null}
       {open === "details" ? <Details view={view} t={t} now={now} /> : null}
       {problem ? <p className="problem" data-tone={view.link.kind === "resuming" ? head.tone : "bad"} role="status">{problem}</p> : null}
       {viewer && view.ready ? <p className="note">{t("viewer.explanation")}</p> : null}

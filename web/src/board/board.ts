@@ -2,7 +2,7 @@
 import { Page, type Port } from "../doc/page";
 import { Link, type LinkOptions } from "../link/link";
 import { hex } from "../link/chunk";
-import type { Home, RulesChange, Session } from "../link/session";
+import type { Home, Session } from "../link/session";
 import { kinds, type LiveUpdate, type ServerFrame, type Welcome } from "../wire/frames";
 import { Store } from "../ui/store";
 import { Binding, type Scene } from "./binding";
@@ -10,6 +10,7 @@ import { Documents } from "./documents";
 import type { SceneElement } from "./element";
 import { CURSOR, ELEMENTS, encodeCursor, encodeElements, LiveSender, type Cursor } from "./live";
 import { Filler, FIRST_ELEMENTS } from "./filler";
+import { Moderation } from "./moderation";
 import { Outstanding, type OutstandingOptions } from "./outstanding";
 import { Pages } from "./pages";
 import { Presence } from "./presence";
@@ -30,7 +31,7 @@ export interface Surface extends Scene, Eye {
 }
 
 export interface BoardOptions extends Omit<LinkOptions, "session"> {
-  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage" | "rule">;
+  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage" | "rule" | "gather">;
   readonly port: Port;
   /** What was painted before anything else was there; undefined: nothing. Absent: nobody painted. */
   readonly first?: Promise<FirstScene | undefined>;
@@ -48,6 +49,7 @@ export class Board {
   readonly link: Link;
   readonly page: Page;
   readonly pages: Pages;
+  readonly moderation: Moderation;
   readonly documents: Documents;
   readonly outstanding: Outstanding;
   readonly watch: Watch;
@@ -97,6 +99,16 @@ export class Board {
         this.hinder();
       },
       failed: (why) => this.notify({ kind: `pages.${why}` }),
+    });
+    this.moderation = new Moderation({
+      session: options.session,
+      pages: this.pages,
+      sight: this.sight,
+      surface: () => this.surface,
+      people: () => this.view.get().people,
+      turn: (page) => this.turn(page),
+      notify: (notice) => this.notify(notice),
+      withdraw: (notice) => this.withdraw(notice),
     });
     this.documents = new Documents({
       page: this.page,
@@ -354,14 +366,6 @@ export class Board {
 
   // ---- who may draw ----
 
-  /** A moderator's decision. */
-  async rule(change: RulesChange): Promise<void> {
-    await this.options.session.rule(change).catch((err: unknown) => {
-      console.warn("the rule was not taken", err);
-      this.notify({ kind: "rules.failed" });
-    });
-  }
-
   private ruled(bytes: Uint8Array): void {
     this.view.set({ rules: parseRules(bytes) });
     this.hinder();
@@ -418,7 +422,7 @@ export class Board {
     this.outstanding.hold(hex(actor));
   }
 
-  private event(frame: Extract<ServerFrame, { type: "people" | "role" | "reset" | "saved" | "error" }>): void {
+  private event(frame: Extract<ServerFrame, { type: "people" | "role" | "reset" | "saved" | "gather" | "error" }>): void {
     switch (frame.type) {
       case "people": {
         const { joined, left } = this.presence.update(frame.full, frame.joined, frame.left);
@@ -440,6 +444,8 @@ export class Board {
         if (frame.actor.length > 0) this.setActor(frame.actor);
         this.outstanding.reset(frame.hash, frame.code, frame.actor.length > 0);
         return this.watch.on ? undefined : void this.documents.refetch();
+      case "gather":
+        return this.moderation.gathered(frame);
       case "saved":
         return this.view.set({ saved: { seq: frame.seq, at: frame.at, problem: frame.problem, since: frame.since } });
       case "error":

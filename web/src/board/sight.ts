@@ -1,5 +1,6 @@
 /** From where a page is looked at: brought into view once, when there is something to see; afterwards the view is the person's, also when they come back. */
 import type { Props } from "../doc/values";
+import type { Place } from "../wire/frames";
 import { fit, shapeOf, type Look } from "../first/fit";
 
 /** The editor, as far as it is turned to something. */
@@ -9,6 +10,23 @@ export interface Eye {
   looks(): Look;
   /** Of the viewport, in CSS pixels. */
   size(): { readonly width: number; readonly height: number };
+}
+
+/** Extents in the scene. */
+export type Area = Pick<Place, "x" | "y" | "width" | "height">;
+
+/** The view that shows an area, at most four times as large as it is. */
+export function lookAt({ x, y, width, height }: Area, eye: Eye): Look {
+  const size = eye.size();
+  const zoom = Math.min(4, Math.max(0.1, Math.min(size.width / width, size.height / height)));
+  return { zoom, scrollX: size.width / 2 / zoom - (x + width / 2), scrollY: size.height / 2 / zoom - (y + height / 2) };
+}
+
+/** What somebody sees now. */
+export function areaOf(eye: Eye): Area {
+  const { scrollX, scrollY, zoom } = eye.looks();
+  const { width, height } = eye.size();
+  return { x: Math.round(-scrollX), y: Math.round(-scrollY), width: Math.max(1, Math.round(width / zoom)), height: Math.max(1, Math.round(height / zoom)) };
 }
 
 export class Sight {
@@ -35,6 +53,11 @@ export class Sight {
   /** The person draws: from now on the view is theirs. */
   taken(): void {
     this.done = true;
+  }
+
+  /** What is to be seen of a page that will be open. */
+  aim(doc: string, look: Look): void {
+    this.left.set(doc, look);
   }
 
   turn(eye: Eye, from: string, to: string): void {

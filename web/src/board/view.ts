@@ -7,6 +7,7 @@ import { NO_RULES, type Hindrance, type Rules } from "./rules";
 
 export type Notice =
   | Lost
+  | { readonly kind: "gathered"; readonly name: string }
   | { readonly kind: "unsupported" | "drop" | "viewer.demoted" | "viewer.promoted" | "pages.unsent" | "pages.full" | "pages.failed" | "rules.failed" };
 
 /** What the page shows besides the drawing. */

@@ -26,8 +26,8 @@ export interface LinkEvents {
   entries(entries: readonly Entry[], from: number): void;
   acked(change: Outgoing): void;
   live(updates: readonly LiveUpdate[]): void;
-  /** people, role, reset, saved, error. */
-  event(frame: Extract<ServerFrame, { type: "people" | "role" | "reset" | "saved" | "error" }>): void;
+  /** people, role, reset, saved, gather, error. */
+  event(frame: Extract<ServerFrame, { type: "people" | "role" | "reset" | "saved" | "gather" | "error" }>): void;
 }
 
 export interface LinkOptions {
@@ -300,6 +300,7 @@ export class Link {
         return this.events.event(frame);
       case "people":
       case "role":
+      case "gather":
         return this.events.event(frame);
     }
   }

@@ -1,5 +1,7 @@
 /** Signing in over HTTP (docs/protocol.md §1): OpenID token in, bearer token out, kept fresh. */
 
+import type { Place } from "../wire/frames";
+
 /** The answer of the Widget API's get_openid (MSC1960). */
 export interface OpenID {
   readonly access_token: string;
@@ -167,6 +169,11 @@ export class Session {
   /** A moderator's decision on who may draw. Throws Refused. */
   async rule(change: RulesChange): Promise<void> {
     await this.request("POST", `${await this.boardPath()}/rules`, await this.token(), change);
+  }
+
+  /** Brings everybody on the board to a place. Throws Refused. */
+  async gather(place: Place): Promise<void> {
+    await this.request("POST", `${await this.boardPath()}/gather`, await this.token(), place);
   }
 
   private async boardPath(): Promise<string> {

@@ -63,6 +63,8 @@ export const de: Catalogue = {
   "rules.away": "nicht hier",
   "rules.page.lock": "Diese Seite sperren",
   "rules.page.unlock": "Diese Seite freigeben",
+  "gather": "Alle hierher holen",
+  "gathered": "{name} hat dich hierher geholt.",
   "rules.failed": "Deine Entscheidung hat den Server nicht erreicht. Bitte versuche es noch einmal.",
   "hindrance.moderators": "Gerade zeichnet nur, wer den Raum moderiert. Du kannst zusehen.",
   "hindrance.chosen": "Gerade zeichnen nur Ausgewählte. Du kannst zusehen.",

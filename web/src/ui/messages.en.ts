@@ -61,6 +61,8 @@ export const en = {
   "rules.away": "not here",
   "rules.page.lock": "Lock this page",
   "rules.page.unlock": "Unlock this page",
+  "gather": "Bring everybody here",
+  "gathered": "{name} brought you here.",
   "rules.failed": "Your decision did not reach the server. Please try again.",
   "hindrance.moderators": "Only moderators draw at the moment. You can watch.",
   "hindrance.chosen": "Only people whom a moderator has chosen draw at the moment. You can watch.",

@@ -79,6 +79,15 @@ export interface Entry {
   readonly bytes: Uint8Array;
 }
 
+/** Where on a board somebody looks, in the scene's whole pixels. */
+export interface Place {
+  readonly doc: string;
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
 export interface Person {
   readonly session: number;
   readonly user_id: string;
@@ -105,6 +114,7 @@ export type ServerFrame =
   | { readonly type: "known"; readonly doc: string; readonly epoch: number; readonly hashes: readonly Uint8Array[] }
   | { readonly type: "reset"; readonly doc: string; readonly hash: Uint8Array; readonly code: string; readonly message: string; readonly actor: Uint8Array }
   | ({ readonly type: "saved" } & Saved)
+  | ({ readonly type: "gather"; readonly by: string } & Place)
   | { readonly type: "rtc.answer"; readonly sdp: string; readonly ticket: Uint8Array }
   | { readonly type: "ping"; readonly n: number | bigint }
   | { readonly type: "lane"; readonly lane: number; readonly reason: string }
@@ -181,6 +191,10 @@ export function decodeFrame(bytes: Uint8Array): ServerFrame | null {
     case 44: {
       const m = map(frame[1]);
       return { type: "bye", code: text(m.code), message: text(m.message), retry_ms: int(m.retry_ms) };
+    }
+    case 45: {
+      const m = map(frame[1]);
+      return { type: "gather", doc: text(m.doc), x: int(m.x), y: int(m.y), width: uint(m.width), height: uint(m.height), by: text(m.by) };
     }
     default:
       return null; // unknown types are skipped (SPEC WG10), so that the server may be newer
