@@ -7,7 +7,7 @@ import (
 	"github.com/educationpub/lectern/server/identity"
 )
 
-// What moderators decide on a board (docs/protocol.md §1.6).
+// What moderators decide on a board, and who asks them for something (docs/protocol.md §1.6).
 
 const maxCommand = 4 << 10
 
@@ -19,6 +19,16 @@ func (s *Server) rule(w http.ResponseWriter, r *http.Request) error {
 // gather brings everybody who is on the board to a place.
 func (s *Server) gather(w http.ResponseWriter, r *http.Request) error {
 	return command(s, w, r, s.cfg.Gather)
+}
+
+// hand raises or lowers the person's own hand.
+func (s *Server) hand(w http.ResponseWriter, r *http.Request) error {
+	return command(s, w, r, func(ctx context.Context, st identity.StoredSession, h struct {
+		Up bool `json:"up"`
+	},
+	) error {
+		return s.cfg.Hand(ctx, st, h.Up)
+	})
 }
 
 // command reads one object and hands it to the board; 204 when that is done.

@@ -46,6 +46,8 @@ type Config struct {
 	Rule func(ctx context.Context, st identity.StoredSession, c board.RulesChange) error
 	// Gather brings everybody on the board to a place.
 	Gather func(ctx context.Context, st identity.StoredSession, at board.Place) error
+	// Hand raises or lowers the person's hand.
+	Hand func(ctx context.Context, st identity.StoredSession, up bool) error
 	// AddPage adds an empty page behind the others.
 	AddPage func(ctx context.Context, st identity.StoredSession) (board.DocID, error)
 	Homes   Homes
@@ -101,6 +103,7 @@ func (s *Server) Routes() http.Handler {
 		r.Delete("/sessions", s.handle(s.logout))
 		r.Post("/boards/{board}/rules", s.handle(s.signedIn(s.rule)))
 		r.Post("/boards/{board}/gather", s.handle(s.signedIn(s.gather)))
+		r.Post("/boards/{board}/hand", s.handle(s.signedIn(s.hand)))
 		r.Post("/boards/{board}/docs", s.handle(s.signedIn(s.addPage)))
 		r.Get("/boards/{board}/docs/{doc}/document", s.handle(s.signedIn(s.document)))
 		r.Get("/boards/{board}/docs/{doc}/scene", s.handle(s.signedIn(s.scene)))

@@ -197,6 +197,7 @@ type (
 		Person  Person
 		Name    string
 		Role    Role
+		Hand    bool // raised
 	}
 	// PeopleEvent lists who is here, in full or as a difference.
 	PeopleEvent struct {

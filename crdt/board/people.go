@@ -8,7 +8,7 @@ import (
 // On the actor's goroutine: who is here, and what they may do.
 
 func (s *Session) info() PersonInfo {
-	return PersonInfo{Session: s.id, Person: s.person, Name: s.name, Role: s.Role()}
+	return PersonInfo{Session: s.id, Person: s.person, Name: s.name, Role: s.Role(), Hand: s.hand}
 }
 
 func (b *Board) everybody() []PersonInfo {

@@ -76,7 +76,9 @@ func (r *Rules) with(c RulesChange, pages map[DocID]*page) (Rules, error) {
 	n := Rules{Draw: r.Draw, Chosen: slices.Clone(r.Chosen), Barred: slices.Clone(r.Barred), Pages: slices.Clone(r.Pages)}
 	switch {
 	case c.Draw != nil && c.Page == nil && c.Person == nil:
-		n.Draw = *c.Draw
+		if n.Draw = *c.Draw; n.Draw != DrawChosen {
+			n.Chosen = nil // so that a pen that is given later is given to nobody else
+		}
 	case c.Page != nil && c.Draw == nil && c.Person == nil:
 		if pages[c.Page.Doc] == nil {
 			return n, ErrUnknownDoc
@@ -213,6 +215,9 @@ func (m rulesMsg) handle(b *Board) {
 		b.parked = append(b.parked, afterCommit(func() { m.reply <- nil }))
 		for _, s := range b.sessions {
 			b.mute(s)
+		}
+		if p := m.change.Person; p != nil && p.May == "draw" {
+			b.setHand(p.ID, false)
 		}
 	}
 }

@@ -55,6 +55,11 @@ func TestRules(t *testing.T) {
 			{[]string{"draw", board.DrawAll}, "mb"},
 			{[]string{"person", string(ada), ""}, "mab"},
 			{[]string{"person", string(mod), "watch"}, "mab"}, // nobody bars a moderator
+			{[]string{"draw", board.DrawModerators}, "m"},
+			{[]string{"person", string(bob), "draw"}, "m"},
+			{[]string{"draw", board.DrawChosen}, "mb"},
+			{[]string{"draw", board.DrawModerators}, "m"},
+			{[]string{"draw", board.DrawChosen}, "m"},
 		}
 		for i, step := range steps {
 			r.ruled(mod, step.rule...)
@@ -191,6 +196,37 @@ func TestRules(t *testing.T) {
 			t.Fatal(err)
 		}
 		want(t, "entries", len(r.log.Entries(testBoard)), 500)
+	})
+}
+
+func TestHand(t *testing.T) {
+	inBubble(t, "RU8 a raised hand is seen by everybody, also by who comes later, and goes down with the pen", func(t *testing.T, r *rig) {
+		r.set(eve, board.RoleModerator)
+		m, a := r.join(eve), r.join(ada)
+		hand := func(c *client) bool {
+			c.settle()
+			up := false
+			for _, e := range events[board.PeopleEvent](c) {
+				for _, p := range e.Joined {
+					if p.Person == ada {
+						up = p.Hand
+					}
+				}
+			}
+			return up
+		}
+		for _, up := range []bool{true, false, true} {
+			if err := r.hub.Hand(context.Background(), testBoard, ada, up); err != nil {
+				t.Fatal(err)
+			}
+			want(t, "seen by the moderator", hand(m), up)
+			want(t, "by oneself", hand(a), up)
+		}
+		want(t, "by a newcomer", hand(r.join(bob)), true)
+		r.ruled(eve, "draw", "chosen")
+		want(t, "with a rule for all", hand(m), true)
+		r.ruled(eve, "person", string(ada), "draw")
+		want(t, "with the pen", hand(m), false)
 	})
 }
 

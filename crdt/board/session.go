@@ -30,6 +30,7 @@ type Session struct {
 
 	// Owned by Board.run.
 	name       string
+	hand       bool    // raised
 	actor      ActorID // leased; zero when the person may not write
 	dead       map[ActorID]bool
 	held       int

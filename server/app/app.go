@@ -208,7 +208,7 @@ func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err er
 	p.web, err = server.New(server.Config{
 		PublicURL: cfg.PublicURL, ClientOrigins: cfg.ClientOrigins, TrustedProxies: config.Prefixes(cfg.TrustedProxies), Version: o.Version,
 		Companion: cfg.Matrix.UserID, Dist: web.Files(), Identity: p.identity, Encrypted: p.companion.Encrypted, Boards: p.store, Snapshots: p.checkpoints,
-		Scene: p.scene, AddPage: p.addPage, Rule: p.rule, Gather: p.gather, Homes: p.checkpoints, Connect: p.transport, Ready: p.ready, Registry: p.registry, Log: o.Log,
+		Scene: p.scene, AddPage: p.addPage, Rule: p.rule, Gather: p.gather, Hand: p.hand, Homes: p.checkpoints, Connect: p.transport, Ready: p.ready, Registry: p.registry, Log: o.Log,
 	})
 	return p, err
 }
@@ -296,6 +296,10 @@ func (p *parts) rule(ctx context.Context, st identity.StoredSession, c board.Rul
 
 func (p *parts) gather(ctx context.Context, st identity.StoredSession, at board.Place) error {
 	return p.hub.Gather(ctx, st.Board, st.Person, at)
+}
+
+func (p *parts) hand(ctx context.Context, st identity.StoredSession, up bool) error {
+	return p.hub.Hand(ctx, st.Board, st.Person, up)
 }
 
 func (p *parts) addPage(ctx context.Context, st identity.StoredSession) (board.DocID, error) {

@@ -297,7 +297,7 @@ func saved(s board.Saved) wire.Saved {
 }
 
 func (w *writer) person(i board.PersonInfo) wire.Person {
-	p := wire.Person{Session: i.Session, UserID: clip(string(i.Person), 255), Name: clip(i.Name, 128), Role: i.Role.String()}
+	p := wire.Person{Session: i.Session, UserID: clip(string(i.Person), 255), Name: clip(i.Name, 128), Role: i.Role.String(), Hand: i.Hand}
 	if _, server, _ := strings.Cut(p.UserID, ":"); server != w.s.cfg.ServerName {
 		p.External = server
 	}

@@ -111,6 +111,7 @@ type (
 		Name     string `cbor:"name"`
 		Role     string `cbor:"role"`
 		External string `cbor:"external"`
+		Hand     bool   `cbor:"hand,omitempty"`
 	}
 	// Role is the receiver's new role.
 	Role struct {

@@ -14,7 +14,7 @@ await run("locks", {}, async (t) => {
   const b = await t.person(first, { profile: true });
   const c = await t.person(second);
   const shot = async (p, name) => process.env.E2E_OUT && p.screenshot(path.join(process.env.E2E_OUT, `locks-${name}.png`));
-  const people = (p) => p.board.frame.getByRole("button", { name: /^\d+ here$/ });
+  const people = (p) => p.board.frame.getByRole("button", { name: /^\d+ here/ });
   const choose = (label) => a.board.frame.getByLabel(label, { exact: true }).click();
   const note = (p) => p.board.frame.locator(".status .note").allInnerTexts();
   const viewing = async (p) => (await p.board.frame.locator(".excalidraw--view-mode").count()) > 0;
@@ -63,6 +63,21 @@ await run("locks", {}, async (t) => {
     assert.equal((await all()).visible, 3);
     await choose("Everybody");
     await draws(c);
+  });
+
+  await step("a raised hand gets the pen", async () => {
+    await choose("Moderators only");
+    await watches(c, /Only moderators draw/);
+    await c.board.frame.getByRole("button", { name: "Raise your hand" }).click();
+    await until("seen", async () => (await people(a).innerText()).includes("1 hand up"));
+    await shot(a, "7-hand");
+    await shot(c, "8-raised");
+    await a.board.frame.getByRole("button", { name: "Give the pen" }).click();
+    await draws(c);
+    await watches(b, /Only people whom a moderator has chosen/);
+    await until("the hand is down", async () => !(await people(a).innerText()).includes("hand"));
+    await choose("Everybody");
+    await draws(b);
   });
 
   await step("one person only watches, also after a reload", async () => {

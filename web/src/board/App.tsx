@@ -3,7 +3,6 @@ import { Component, useCallback, useEffect, useMemo, useState, useSyncExternalSt
 import type { ElementWrite } from "../doc/messages";
 import type { Look } from "../first/fit";
 import type { Host, Theme } from "../host/widget";
-import type { RulesChange } from "../link/session";
 import { Dialog } from "../ui/Dialog";
 import type { Translate } from "../ui/i18n";
 import { SteadyButton } from "../ui/SteadyButton";
@@ -45,10 +44,6 @@ export function App({ board, host, t, language, onAPI, onScroll }: AppProps) {
     if (/^(https:\/\/|mailto:)/.test(url)) setAsking({ kind: "link", url });
   }, []);
 
-  const rule = useCallback((change: RulesChange) => board.moderation.rule(change), [board]);
-
-  const gather = useCallback(() => board.moderation.gather(), [board]);
-
   const writable = view.ready && !view.turning && view.hindrance === "" && view.link.kind !== "closed";
   return (
     <Boundary t={t}>
@@ -62,7 +57,7 @@ export function App({ board, host, t, language, onAPI, onScroll }: AppProps) {
             <button type="button" onClick={() => board.link.connect()}>{t("retry")}</button>
           </div>
         ) : null}
-        <StatusLine view={view} t={t} pages={view.link.kind === "closed" ? null : <PageStrip view={view} board={board} writable={board.mayWrite} t={t} />} onRule={rule} onGather={gather} />
+        <StatusLine view={view} t={t} pages={view.link.kind === "closed" ? null : <PageStrip view={view} board={board} writable={board.mayWrite} t={t} />} moderation={board.moderation} />
       </main>
       {asking?.kind === "clear" ? <ClearDialog t={t} onClose={() => setAsking(null)} onClear={() => api && clearBoard(api)} /> : null}
       {asking?.kind === "link" ? <LinkDialog t={t} url={asking.url} onClose={() => setAsking(null)} /> : null}

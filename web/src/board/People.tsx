@@ -1,15 +1,18 @@
 import type { RulesChange } from "../link/session";
 import type { Translate } from "../ui/i18n";
+import type { Moderation } from "./moderation";
 import { hindrance, type Rules } from "./rules";
 import type { View } from "./view";
 
-export type OnRule = (change: RulesChange) => void;
+export type Moderates = Pick<Moderation, "rule" | "gather" | "hand" | "givePen">;
+type OnRule = (change: RulesChange) => void;
 
 /** Who is here and draws; for moderators also who may. */
-export function People({ view, t, onRule, onGather }: { readonly view: View; readonly t: Translate; readonly onRule: OnRule; readonly onGather: () => void }) {
+export function People({ view, t, moderation }: { readonly view: View; readonly t: Translate; readonly moderation: Moderates }) {
   const { rules, people } = view;
   const moderates = view.role === "moderator" && view.link.kind === "open";
   const doc = view.docs[view.page] ?? "";
+  const onRule: OnRule = (change) => moderation.rule(change);
   const here = new Set(people.map((p) => p.id));
   const away = [...new Set([...rules.barred, ...(rules.draw === "chosen" ? rules.chosen : [])])].filter((id) => !here.has(id));
   return (
@@ -22,6 +25,8 @@ export function People({ view, t, onRule, onGather }: { readonly view: View; rea
             <svg className="dot" viewBox="0 0 10 10" aria-hidden="true"><circle cx="5" cy="5" r="5" fill={p.color.stroke} /></svg>
             <bdi>{p.name}</bdi>
             {p.external ? <span className="quiet">{t("people.external", { server: p.external })}</span> : null}
+            {p.hand ? <b className="hand">{t("people.hand")}</b> : null}
+            {moderates && p.hand && hindrance(rules, p.role, p.id, "") ? <button type="button" onClick={() => moderation.givePen(p.id, rules.draw)}>{t("hand.give")}</button> : null}
             <span className="quiet">{p.self ? `(${t("people.you")})` : ""}</span>
             {moderates && p.role === "participant" && rules.draw !== "moderators" ? (
               <May rules={rules} id={p.id} name={p.name} t={t} onRule={onRule} />
@@ -39,7 +44,7 @@ export function People({ view, t, onRule, onGather }: { readonly view: View; rea
         )) : null}
       </ul>
       {people.length <= 1 ? <p className="quiet">{t("people.none")}</p> : null}
-      {moderates && people.length > 1 ? <button type="button" onClick={onGather}>{t("gather")}</button> : null}
+      {moderates && people.length > 1 ? <button type="button" onClick={() => moderation.gather()}>{t("gather")}</button> : null}
     </div>
   );
 }

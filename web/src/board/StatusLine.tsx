@@ -1,13 +1,13 @@
 import { useEffect, useState, type ReactNode } from "react";
 import type { Translate } from "../ui/i18n";
-import { People, type OnRule } from "./People";
+import { People, type Moderates } from "./People";
 import type { View } from "./view";
 import { headline, problemText, readersText, savedText } from "./status";
 
 const SOFT_LIMIT = 1_500;
 
 /** One line under the board: how live it is, how safe, who is here and who can read it. The rest unfolds above it. */
-export function StatusLine({ view, t, pages, onRule, onGather }: { readonly view: View; readonly t: Translate; readonly pages: ReactNode; readonly onRule: OnRule; readonly onGather: () => void }) {
+export function StatusLine({ view, t, pages, moderation }: { readonly view: View; readonly t: Translate; readonly pages: ReactNode; readonly moderation: Moderates }) {
   const [open, setOpen] = useState<"people" | "details" | null>(null);
   const [now, setNow] = useState(Date.now);
   useEffect(() => {
@@ -16,17 +16,24 @@ export function StatusLine({ view, t, pages, onRule, onGather }: { readonly view
   }, []);
   const head = headline(view, t);
   const problem = problemText(view, Math.max(now, view.saved.since), t);
+  const mine = view.people.some((p) => p.self && p.hand);
+  const hands = new Set(view.people.filter((p) => p.hand).map((p) => p.id)).size;
   const viewer = view.role === "viewer";
   const toggle = (what: "people" | "details") => setOpen((o) => (o === what ? null : what));
   const { announcement: said } = view;
   const spoken = said && (said.kind === "page" ? t("pages.of", { page: said.page + 1, count: view.pages }) : t(`announce.${said.kind}`, { name: said.name }));
   return (
     <section className="status" aria-label={t("status.label")} onKeyDown={(e) => e.key === "Escape" && setOpen(null)}>
-      {open === "people" ? <People view={view} t={t} onRule={onRule} onGather={onGather} /> : null}
+      {open === "people" ? <People view={view} t={t} moderation={moderation} /> : null}
       {open === "details" ? <Details view={view} t={t} now={now} /> : null}
       {problem ? <p className="problem" data-tone={view.link.kind === "resuming" ? head.tone : "bad"} role="status">{problem}</p> : null}
       {viewer && view.ready ? <p className="note">{t("viewer.explanation")}</p> : null}
-      {view.ready && view.hindrance !== "" && view.hindrance !== "viewer" ? <p className="note" role="status">{t(`hindrance.${view.hindrance}`)}</p> : null}
+      {view.ready && view.hindrance !== "" && view.hindrance !== "viewer" ? (
+        <div className="note">
+          <span role="status">{t(`hindrance.${view.hindrance}`)}</span>
+          {view.link.kind === "open" ? <button type="button" aria-pressed={mine} onClick={() => moderation.hand(!mine)}>{t(mine ? "hand.lower" : "hand.raise")}</button> : null}
+        </div>
+      ) : null}
       {view.elements > SOFT_LIMIT ? <p className="note">{t("limit.soft", { count: view.elements })}</p> : null}
       <div className="line">
         <span className="state" data-tone={head.tone} role="status">{head.text}</span>
@@ -41,6 +48,7 @@ export function StatusLine({ view, t, pages, onRule, onGather }: { readonly view
         {view.link.kind === "closed" ? null : (
           <button type="button" aria-expanded={open === "people"} onClick={() => toggle("people")}>
             {t("people.count", { count: view.people.length })}
+            {hands > 0 ? <b> · {t("people.hands", { count: hands })}</b> : null}
           </button>
         )}
       </div>

@@ -31,7 +31,7 @@ export interface Surface extends Scene, Eye {
 }
 
 export interface BoardOptions extends Omit<LinkOptions, "session"> {
-  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage" | "rule" | "gather">;
+  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage" | "rule" | "gather" | "hand">;
   readonly port: Port;
   /** What was painted before anything else was there; undefined: nothing. Absent: nobody painted. */
   readonly first?: Promise<FirstScene | undefined>;

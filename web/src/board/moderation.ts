@@ -3,13 +3,14 @@ import type { RulesChange, Session } from "../link/session";
 import type { ServerFrame } from "../wire/frames";
 import type { Pages } from "./pages";
 import type { Participant } from "./presence";
+import type { Rules } from "./rules";
 import { areaOf, lookAt, type Eye, type Sight } from "./sight";
 import type { Notice } from "./view";
 
 type Gather = Extract<ServerFrame, { type: "gather" }>;
 
 export interface ModerationOptions {
-  readonly session: Pick<Session, "rule" | "gather">;
+  readonly session: Pick<Session, "rule" | "gather" | "hand">;
   readonly pages: Pick<Pages, "list" | "open" | "turning">;
   readonly sight: Pick<Sight, "aim">;
   /** The editor, when it is there. */
@@ -32,6 +33,18 @@ export class Moderation {
   /** Who may draw. */
   rule(change: RulesChange): void {
     this.command(this.options.session.rule(change));
+  }
+
+  hand(up: boolean): void {
+    this.command(this.options.session.hand(up));
+  }
+
+  /** Lets somebody draw who may not as the rules are. */
+  givePen(user_id: string, draw: Rules["draw"]): void {
+    const { session } = this.options;
+    // Chosen before the choice counts, so that nobody else gets the pen for a moment.
+    const steps = draw === "" ? [{ person: { user_id, may: "" } } as const] : [{ person: { user_id, may: "draw" } } as const, ...(draw === "moderators" ? [{ draw: "chosen" } as const] : [])];
+    this.command(steps.reduce((before, step) => before.then(() => session.rule(step)), Promise.resolve()));
   }
 
   /** Brings everybody to what this person sees. */

@@ -16,6 +16,8 @@ export interface Participant {
   readonly external: string;
   readonly role: string;
   readonly self: boolean;
+  /** A hand is up. */
+  readonly hand: boolean;
   readonly color: { readonly background: string; readonly stroke: string };
 }
 
@@ -121,6 +123,7 @@ export class Presence {
       external: cleanName(p.external),
       role: p.role,
       self: p.session === this.self,
+      hand: p.hand === true,
       color: { background: `hsl(${hue}, 100%, 83%)`, stroke: `hsl(${hue}, 70%, 45%)` },
     };
   }

@@ -171,6 +171,11 @@ export class Session {
     await this.request("POST", `${await this.boardPath()}/rules`, await this.token(), change);
   }
 
+  /** Raises or lowers the person's hand. Throws Refused. */
+  async hand(up: boolean): Promise<void> {
+    await this.request("POST", `${await this.boardPath()}/hand`, await this.token(), { up });
+  }
+
   /** Brings everybody on the board to a place. Throws Refused. */
   async gather(place: Place): Promise<void> {
     await this.request("POST", `${await this.boardPath()}/gather`, await this.token(), place);

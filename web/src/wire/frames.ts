@@ -95,6 +95,8 @@ export interface Person {
   readonly role: string;
   /** Server name for people of other homeservers, else "". */
   readonly external: string;
+  /** Raised. */
+  readonly hand?: true;
 }
 
 export interface LiveUpdate {
@@ -261,7 +263,7 @@ function liveUpdate(value: unknown): LiveUpdate {
 }
 
 function person(m: Record<string, unknown>): Person {
-  return { session: uint(m.session), user_id: text(m.user_id), name: text(m.name), role: text(m.role), external: text(m.external) };
+  return { session: uint(m.session), user_id: text(m.user_id), name: text(m.name), role: text(m.role), external: text(m.external), ...(m.hand === true ? { hand: true } : {}) };
 }
 
 function wrong(want: string): never {

@@ -11,7 +11,7 @@ export class Member {
   readonly scene = new FakeScene();
   readonly worker = new QueuedWorker();
   readonly board: Board;
-  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage" | "rule" | "gather">;
+  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage" | "rule" | "gather" | "hand">;
   online = true;
   /** The server does not get to reading what this one sends. */
   unread = false;
@@ -29,6 +29,7 @@ export class Member {
       home: () => Promise.reject(new Error("not here")),
       takeOver: () => Promise.reject(new Error("not here")),
       rule: () => Promise.reject(new Error("nobody rules here")),
+      hand: () => Promise.reject(new Error("nobody looks here")),
       gather: () => Promise.reject(new Error("nobody moderates here")),
       addPage: () => (this.online ? Promise.resolve(server.addPage()) : Promise.reject(new Error("offline"))),
       info: { user_id: person } as Login,
