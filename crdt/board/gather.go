@@ -2,7 +2,6 @@ package board
 
 import (
 	"context"
-	"errors"
 )
 
 // Place is where on a board somebody looks: a page, and what of it is to be seen, in the scene's whole pixels.
@@ -39,11 +38,7 @@ type gatherMsg struct {
 
 // Gather brings everybody who is on the board to a place. Whoever comes later is not told.
 func (h *Hub) Gather(ctx context.Context, id ID, person Person, at Place) error {
-	return h.tell(ctx, id, func(b *Board) error {
-		m := gatherMsg{person, at, make(chan error, 1)}
-		err, closed := ask(ctx, b, m, m.reply)
-		return errors.Join(err, closed)
-	})
+	return h.order(ctx, id, func(reply chan error) message { return gatherMsg{person, at, reply} })
 }
 
 func (m gatherMsg) handle(b *Board) {

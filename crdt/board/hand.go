@@ -2,7 +2,6 @@ package board
 
 import (
 	"context"
-	"errors"
 )
 
 type handMsg struct {
@@ -13,11 +12,7 @@ type handMsg struct {
 
 // Hand raises or lowers a person's hand for everybody to see, as long as they are on the board. Who gets the pen has it lowered.
 func (h *Hub) Hand(ctx context.Context, id ID, person Person, up bool) error {
-	return h.tell(ctx, id, func(b *Board) error {
-		m := handMsg{person, up, make(chan error, 1)}
-		err, closed := ask(ctx, b, m, m.reply)
-		return errors.Join(err, closed)
-	})
+	return h.order(ctx, id, func(reply chan error) message { return handMsg{person, up, reply} })
 }
 
 func (m handMsg) handle(b *Board) {

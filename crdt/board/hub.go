@@ -203,6 +203,15 @@ func (h *Hub) tell(ctx context.Context, id ID, f func(*Board) error) error {
 	}
 }
 
+// order has a board do something, and answers what came of it.
+func (h *Hub) order(ctx context.Context, id ID, m func(reply chan error) message) error {
+	return h.tell(ctx, id, func(b *Board) error {
+		reply := make(chan error, 1)
+		err, closed := ask(ctx, b, m(reply), reply)
+		return errors.Join(err, closed)
+	})
+}
+
 // Drain ends all sessions with bye 1001, lets what is on its way to the disk arrive, and closes all boards. No board opens afterwards.
 func (h *Hub) Drain(ctx context.Context) error {
 	h.mu.Lock()

@@ -118,11 +118,7 @@ type addPageMsg struct {
 // AddPage adds an empty page behind the others, durable when it returns. The person must be allowed to write.
 func (h *Hub) AddPage(ctx context.Context, id ID, person Person) (DocID, error) {
 	doc := newDocID()
-	return doc, h.tell(ctx, id, func(b *Board) error {
-		m := addPageMsg{doc, person, make(chan error, 1)}
-		err, closed := ask(ctx, b, m, m.reply)
-		return errors.Join(err, closed)
-	})
+	return doc, h.order(ctx, id, func(reply chan error) message { return addPageMsg{doc, person, reply} })
 }
 
 func (m addPageMsg) handle(b *Board) {

@@ -183,11 +183,7 @@ type rulesMsg struct {
 
 // ChangeRules is a moderator's decision, durable when it returns. It is in force from the moment the board hears of it, for every lane.
 func (h *Hub) ChangeRules(ctx context.Context, id ID, person Person, c RulesChange) error {
-	return h.tell(ctx, id, func(b *Board) error {
-		m := rulesMsg{person, c, make(chan error, 1)}
-		err, closed := ask(ctx, b, m, m.reply)
-		return errors.Join(err, closed)
-	})
+	return h.order(ctx, id, func(reply chan error) message { return rulesMsg{person, c, reply} })
 }
 
 func (m rulesMsg) handle(b *Board) {
