@@ -262,7 +262,7 @@ func (c *client) event(e board.Event) {
 		c.resets[e.Code]++
 		c.t.Logf("%s: reset %s (%s) of %x", c.name, e.Code, e.Message, e.Hash[:4])
 		switch {
-		case e.Code == "gap", e.Code == "unknown_epoch":
+		case e.Code == "gap", e.Code == "unknown_epoch", e.Code == "locked":
 		case e.Code == "wrong_actor" && c.homes > 1: // issued by the other home, and nothing of it in the room yet
 		default:
 			c.t.Fatalf("%s: an honest change was refused: %s %s", c.name, e.Code, e.Message)
@@ -332,8 +332,9 @@ func (c *client) advance() {
 		if o.epoch != t.epoch || o.doc != t.doc {
 			continue
 		}
-		// Two homes may each have opened an epoch of that number: what hangs on the other one is refused, and made again then.
-		if err := apply(t.page, o.chunk); err != nil && c.homes == 1 {
+		// Two homes may each have opened an epoch of that number: what hangs on the other one is refused, and made again then. So is what another tab
+		// of the person's built on a change that a rule forbade.
+		if err := apply(t.page, o.chunk); err != nil && c.homes == 1 && c.resets["locked"] == 0 {
 			c.t.Fatalf("SM3 %s: own change %d does not apply: %v", c.name, i, err)
 		}
 	}

@@ -58,7 +58,12 @@ func (in *instance) start() {
 	})
 	in.hub = board.NewHub(board.Config{
 		Log: in.disk, Checkpoints: in.cp, Encode: encode, Idle: time.Minute, NoCarry: in.mute, Verify: verify, Server: board.Person(in.view.user),
-		Authority: func(string, board.Person) (board.Role, string) { return board.RoleModerator, "" },
+		Authority: func(_ string, p board.Person) (board.Role, string) {
+			if p == head {
+				return board.RoleModerator, ""
+			}
+			return board.RoleParticipant, ""
+		},
 	})
 	in.ctx, in.cancel = context.WithCancel(context.Background())
 	in.ended.Go(func() { _ = in.cp.Run(in.ctx) })

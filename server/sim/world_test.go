@@ -81,11 +81,11 @@ func (p *probe) Fatal(...any)          { p.FailNow() }
 func (p *probe) FailNow()              { p.failed = true; panic(p) }
 
 // tally says how much happened, so that worlds in which nothing does are noticed.
-type tally struct{ worlds, wishes, acked, changes, late, carries, epochs, takeovers, resets atomic.Int64 }
+type tally struct{ worlds, wishes, acked, changes, late, carries, epochs, takeovers, rules, resets atomic.Int64 }
 
 func (n *tally) String() string {
-	return fmt.Sprintf("%d worlds: %d gestures, %d changes acknowledged; in the logs %d changes, %d late, %d carries, %d epochs; %d take-overs, %d resets",
-		n.worlds.Load(), n.wishes.Load(), n.acked.Load(), n.changes.Load(), n.late.Load(), n.carries.Load(), n.epochs.Load(), n.takeovers.Load(), n.resets.Load())
+	return fmt.Sprintf("%d worlds: %d gestures, %d changes acknowledged; in the logs %d changes, %d late, %d carries, %d epochs; %d take-overs, %d decisions on who draws, %d resets",
+		n.worlds.Load(), n.wishes.Load(), n.acked.Load(), n.changes.Load(), n.late.Load(), n.carries.Load(), n.epochs.Load(), n.takeovers.Load(), n.rules.Load(), n.resets.Load())
 }
 
 // world is everything that exists for one seed. Owned by the test's goroutine.
@@ -98,6 +98,7 @@ type world struct {
 
 	squashes  atomic.Int64
 	takeovers atomic.Int64
+	rules     atomic.Int64
 }
 
 func live(t testing.TB, dir string, seed uint64, mute bool, sum *tally) {
@@ -165,7 +166,9 @@ func (w *world) step() {
 		w.fabric.split(w.rnd.IntN(2) == 0)
 	case k == 37 && len(w.instances) > 1:
 		w.takeOver(in)
-	case k < 40: // long enough to be saved to the room
+	case k == 38:
+		w.rule(in)
+	case k < 41: // long enough to be saved to the room
 		time.Sleep(time.Duration(w.rnd.IntN(60)) * time.Second)
 	default:
 		time.Sleep(time.Duration(w.rnd.IntN(3000)) * time.Millisecond)
@@ -200,6 +203,42 @@ func (w *world) squash(in *instance) {
 	})
 }
 
+// head moderates, and draws nothing.
+const head = board.Person("@head:sim.example")
+
+// rule is a moderator's decision at an instance: somebody, or everybody, is not to draw for a while.
+func (w *world) rule(in *instance) {
+	draw := []string{board.DrawAll, board.DrawModerators}[w.rnd.IntN(2)]
+	c := board.RulesChange{Draw: &draw}
+	if w.rnd.IntN(2) == 0 {
+		c = board.RulesChange{Person: &struct {
+			ID  board.Person `json:"user_id"`
+			May string       `json:"may"`
+		}{w.clients[w.rnd.IntN(len(w.clients))].person, []string{"", "watch"}[w.rnd.IntN(2)]}}
+	}
+	ctx, cancel := context.WithTimeout(in.ctx, time.Minute)
+	in.ended.Go(func() {
+		defer cancel()
+		if err := in.hub.ChangeRules(ctx, testBoard, head, c); err == nil {
+			w.rules.Add(1)
+		}
+	})
+}
+
+// free lets everybody draw again, wherever the board is.
+func (w *world) free() {
+	all := board.DrawAll
+	for _, in := range w.instances {
+		_ = in.hub.ChangeRules(context.Background(), testBoard, head, board.RulesChange{Draw: &all})
+		for _, c := range w.clients {
+			_ = in.hub.ChangeRules(context.Background(), testBoard, head, board.RulesChange{Person: &struct {
+				ID  board.Person `json:"user_id"`
+				May string       `json:"may"`
+			}{c.person, ""}})
+		}
+	}
+}
+
 // takeOver is a moderator's word at an instance.
 func (w *world) takeOver(in *instance) {
 	ctx, cancel := context.WithTimeout(in.ctx, time.Minute)
@@ -225,6 +264,7 @@ func (w *world) settle() *instance {
 	w.fabric.split(false)
 	time.Sleep(15 * time.Minute) // every retry has come round
 	for n := range 300 {
+		w.free()
 		done := true
 		for _, c := range w.clients {
 			if c.tab.s == nil {
@@ -290,6 +330,7 @@ func (w *world) check(home *instance, sum *tally) {
 	}
 	sum.worlds.Add(1)
 	sum.takeovers.Add(w.takeovers.Load())
+	sum.rules.Add(w.rules.Load())
 	for _, c := range w.clients {
 		sum.wishes.Add(int64(c.wishes))
 		sum.acked.Add(int64(len(c.acked)))

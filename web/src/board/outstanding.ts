@@ -43,7 +43,7 @@ export class Outstanding {
   private readonly sending = new Set<Work>(); // others' work, on its way
   private shelved: Work[] = []; // others' and own work that waits for the right to write
   private again: Work[] = []; // to be authored anew once the document is there
-  private readonly void = new WeakSet<Work>(); // shelved, and of an actor that the server takes nothing of any more
+  private readonly void = new WeakSet<Work>(); // shelved, and of an actor of which this session is told nothing more, not even what is in the log already
   private offered: Lost | undefined; // the shelved work
   private closed: Lost | undefined;
 
@@ -79,7 +79,7 @@ export class Outstanding {
   welcomed(person: string | undefined, board: string, skew: number): void {
     if (this.closed) this.options.withdraw(this.closed);
     this.closed = undefined;
-    this.sendShelved();
+    this.sendShelved(true);
     if (person !== undefined) void this.unsent.identified(person, board, skew);
   }
 
@@ -125,7 +125,7 @@ export class Outstanding {
     link.forget((change) => dead.some((w) => w.changes.has(change.id)));
     for (const work of dead) {
       this.sending.delete(work);
-      if ((work === culprit && isHopeless(code)) || work.doc !== this.options.doc()) this.lost("refused", code, [work]);
+      if (work === culprit && isHopeless(code)) this.lost("refused", code, [work]);
       else this.again.push(work);
     }
     if (this.sending.size > 0) link.reconnect(); // the server may have refused more without saying so; a new session is told
@@ -133,11 +133,6 @@ export class Outstanding {
 
   /** The document is there. */
   loaded(): void {
-    this.sendShelved();
-    this.author();
-  }
-
-  private author(): void {
     const here = this.again.filter((work) => work.doc === this.options.doc()); // the others wait until their page is open
     this.again = this.again.filter((work) => !here.includes(work));
     for (const work of here) this.unsent.reauthored(work, this.options.page.again(work.writes));
@@ -145,7 +140,8 @@ export class Outstanding {
 
   /** The person may write now, or not. */
   roleChanged(): void {
-    this.sendShelved();
+    if (this.shelved.some((w) => this.void.has(w) && this.options.mayWrite(w.doc))) this.options.link().reconnect();
+    else this.sendShelved();
   }
 
   /** The board is closed for this person: what was not sent is theirs to save. */
@@ -180,19 +176,16 @@ export class Outstanding {
     this.sendShelved();
   }
 
-  private sendShelved(): void {
+  /** `fresh`: the session has refused nothing yet. */
+  private sendShelved(fresh = false): void {
     if (this.offered) this.options.withdraw(this.offered);
     this.offered = undefined;
     if (this.shelved.length === 0) return;
-    const { doc, mayWrite, page, link } = this.options;
-    const work = this.shelved.filter((w) => mayWrite(w.doc) && (!this.void.has(w) || w.doc === doc()));
+    const work = this.shelved.filter((w) => this.options.mayWrite(w.doc) && (fresh || !this.void.has(w)));
     const rest = this.shelved.filter((w) => !work.includes(w));
     this.shelved = rest;
-    const sent = work.filter((w) => !this.void.has(w));
-    for (const w of sent) this.sending.add(w);
-    if (sent.length > 0) link().send(this.unsent.outgoing(sent));
-    this.again.push(...work.filter((w) => this.void.has(w)));
-    if (page.ready) this.author();
+    for (const w of work) this.sending.add(w);
+    if (work.length > 0) this.options.link().send(this.unsent.outgoing(work));
     if (rest.length > 0) this.offered = this.lost("unsent", "", rest, () => (this.shelved = []));
   }
 
