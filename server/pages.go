@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/go-chi/chi/v5"
 
@@ -36,9 +37,23 @@ func (s *Server) widgetPage(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) frontPage(w http.ResponseWriter, _ *http.Request) error {
 	_, err := s.bundle.entry(widgets.Kinds[0].Entry)
-	return page(w, "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'", func(b io.Writer) error {
+	return page(w, plainPolicy, func(b io.Writer) error {
 		return templates.Front(b, templates.Landing{Version: s.cfg.Version, Companion: s.cfg.Companion, Built: err == nil})
 	})
+}
+
+// plainPolicy is that of pages without script.
+const plainPolicy = "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+
+// trustPage says who can read what, in the language that is asked for.
+func (s *Server) trustPage(w http.ResponseWriter, r *http.Request) error {
+	t := templates.Trust{Lang: "en", Companion: s.cfg.Companion, ArchiveDays: s.cfg.ArchiveDays}
+	asked := r.URL.Query().Get("lang")
+	if asked == "de" || asked == "" && strings.HasPrefix(r.Header.Get("Accept-Language"), "de") {
+		t.Lang = "de"
+	}
+	w.Header().Set("Vary", "Accept-Language")
+	return page(w, plainPolicy, func(b io.Writer) error { return templates.TrustPage(b, t) })
 }
 
 func frontStyle(w http.ResponseWriter, _ *http.Request) error {

@@ -30,6 +30,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	Version        string
 	Companion      string // the companion's Matrix id
+	ArchiveDays    int    // how long a board's history is kept; negative: for ever
 	Dist           fs.FS  // the built front end
 
 	Identity  *identity.Service
@@ -91,6 +92,7 @@ func (s *Server) Routes() http.Handler {
 		return refuse(http.StatusMethodNotAllowed, "method", "This address does not take that method.")
 	}))
 	r.Get("/", s.handle(s.frontPage))
+	r.Get("/trust", s.handle(s.trustPage))
 	r.Get("/front.css", s.handle(frontStyle))
 	r.Get("/widgets/{kind}", s.handle(s.widgetPage))
 	r.Get("/assets/*", s.bundle.ServeHTTP)

@@ -61,6 +61,27 @@ func get(t *testing.T, h http.Handler, method, path, body string, head ...string
 	return w
 }
 
+func TestTrust(t *testing.T) {
+	t.Run("TR1 the server says who can read what, in English and German, with its own account and times, and no script", func(t *testing.T) {
+		h := newTestServer(t, func(c *Config) { c.ArchiveDays = 123; c.Companion = `@<b>:example` }).Routes()
+		for query, c := range map[string][2]string{
+			"": {"", "Who can read what"}, "?lang=de": {"", "Wer was lesen kann"}, "?lang=en": {"de", "Who can read what"}, "?lang=xx": {"de", "Who can read what"}, "?": {"de-AT, en", "Wer was lesen kann"},
+		} {
+			w := get(t, h, "GET", "/trust"+query, "", "Accept-Language", c[0])
+			b := w.Body.String()
+			if w.Code != 200 || !strings.Contains(b, "<h1>"+c[1]) || !strings.Contains(b, "@&lt;b&gt;:example") || !strings.Contains(b, "123") || strings.Contains(b, "<script") {
+				t.Errorf("%s %s: got %d %.300s", query, c[0], w.Code, b)
+			}
+			if csp := w.Header().Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "script-src") {
+				t.Errorf("policy %s", csp)
+			}
+		}
+		if b := get(t, newTestServer(t, func(c *Config) { c.ArchiveDays = -1 }).Routes(), "GET", "/trust", "").Body.String(); !strings.Contains(b, "for as long as the board") {
+			t.Errorf("got %s", b)
+		}
+	})
+}
+
 func TestPages(t *testing.T) {
 	h := newTestServer(t).Routes()
 	t.Run("DV12 the widget page may be framed by configured clients only and runs no inline script", func(t *testing.T) {

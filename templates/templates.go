@@ -40,5 +40,23 @@ type Landing struct {
 	Built     bool
 }
 
+// Trust says who can read what on this server's boards.
+type Trust struct {
+	Lang        string // "en" or "de"
+	Companion   string
+	ArchiveDays int // negative: for ever
+}
+
+// T picks the text of the page's language.
+func (t Trust) T(en, de string) string {
+	if t.Lang == "de" {
+		return de
+	}
+	return en
+}
+
+// TrustPage renders it.
+func TrustPage(w io.Writer, t Trust) error { return all.ExecuteTemplate(w, "trust.html", t) }
+
 // Front renders the front page.
 func Front(w io.Writer, l Landing) error { return all.ExecuteTemplate(w, "front.html", l) }

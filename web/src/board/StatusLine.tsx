@@ -61,7 +61,9 @@ function Details({ view, t, now }: { readonly view: View; readonly t: Translate;
   return (
     <div className="panel">
       <h2>{t("readers.title")}</h2>
-      <p>{readersText(view, t)}</p>
+      <p>
+        {readersText(view, t)} <a href={`/trust?lang=${t("language")}`} target="_blank" rel="noopener noreferrer">{t("readers.more")}</a>
+      </p>
       <p className="quiet">
         {savedText(view, Math.max(now, view.saved.at), t)}
         {view.link.kind === "open" ? ` · ${t(view.link.lane === 1 ? "status.lane.channel" : "status.lane.socket")}` : ""}

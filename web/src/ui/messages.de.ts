@@ -42,6 +42,8 @@ export const de: Catalogue = {
   "problem.homeserver": "Lectern erreicht den Homeserver gerade nicht; neuer Versuch folgt.",
   "problem.signin": "Die Anmeldung hat nicht geklappt; neuer Versuch folgt.",
   "problem.document": "Die Zeichnung konnte nicht geladen werden; neuer Versuch folgt.",
+  "language": "de",
+  "readers.more": "Mehr darüber, wer was lesen kann",
   "readers.title": "Wer diese Tafel lesen kann",
   "readers.encrypted": "Die Mitglieder dieses Raums und dieser Lectern-Server ({companion}). Die Kopie im Raum ist Ende-zu-Ende-verschlüsselt; der Homeserver kann sie nicht lesen.",
   "readers.plain": "Die Mitglieder dieses Raums, dieser Lectern-Server ({companion}) und wer den Homeserver betreibt: Dieser Raum ist nicht verschlüsselt.",

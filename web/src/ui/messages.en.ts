@@ -40,6 +40,8 @@ export const en = {
   "problem.homeserver": "Lectern cannot reach the homeserver at the moment; trying again.",
   "problem.signin": "Signing in did not work; trying again.",
   "problem.document": "The drawing could not be loaded; trying again.",
+  "language": "en",
+  "readers.more": "More about who can read what",
   "readers.title": "Who can read this board",
   "readers.encrypted": "The members of this room and this Lectern server ({companion}). The copy in the room is end-to-end encrypted; the homeserver cannot read it.",
   "readers.plain": "The members of this room, this Lectern server ({companion}) and whoever runs the homeserver: this room is not encrypted.",
