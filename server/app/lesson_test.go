@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -113,9 +114,22 @@ func TestLessonBudget(t *testing.T) {
 	forget(t, w)
 	w.start()
 	got := w.scene(w.mustOpen(w.user(0), client.Options{}))
-	if !equal(got.Heads, want.Heads) {
-		t.Errorf("CP3 the copy in the room has heads %v after the lesson, want %v", got.Heads, want.Heads)
+	// The last one's leaving squashes a board with as many changes (EP4): other heads then, the same drawing.
+	if before, after := drawing(want), drawing(got); len(before) == 0 || !slices.Equal(before, after) {
+		t.Errorf("CP3 the copy in the room shows %d elements after the lesson, want the %d of before, as they were", len(after), len(before))
 	}
+}
+
+// drawing is what a scene shows: each element in JSON.
+func drawing(s scene) (out []string) {
+	for _, e := range s.Elements {
+		if e["isDeleted"] != true {
+			b, _ := json.Marshal(e) // came from JSON
+			out = append(out, string(b))
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // documentSize asks for the merged document as a joiner does.
