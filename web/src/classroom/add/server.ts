@@ -1,0 +1,75 @@
+/** The requests that change rooms. State is read from the homeserver, not from the last /sync, and what stands there already is not written again: so every one of them may be repeated. */
+import { Method, type MatrixClient } from "matrix-js-sdk";
+import type { Content } from "./board";
+
+const TIMEOUT_MS = 30_000;
+/** Inviting a class is slowed down by default settings of homeservers. */
+const PATIENCE = 8;
+const LONGEST_WAIT_MS = 30_000;
+
+export class RoomServer {
+  constructor(private readonly client: MatrixClient) {}
+
+  /** The content of a state event, null if there is none. */
+  async state(roomId: string, type: string, key = ""): Promise<Content | null> {
+    try {
+      return await this.request<Content>(Method.Get, statePath(roomId, type, key));
+    } catch (err) {
+      if (codeOf(err) === "M_NOT_FOUND") return null;
+      throw err;
+    }
+  }
+
+  /** Writes state unless it is so already. Says whether it wrote. */
+  async put(roomId: string, type: string, key: string, content: Content): Promise<boolean> {
+    if (same(await this.state(roomId, type, key), content)) return false;
+    await this.request(Method.Put, statePath(roomId, type, key), content);
+    return true;
+  }
+
+  /** Invites unless the person is a member or invited. */
+  async invite(roomId: string, userId: string): Promise<void> {
+    const membership = (await this.state(roomId, "m.room.member", userId))?.["membership"];
+    if (membership === "join" || membership === "invite") return;
+    await this.request(Method.Post, `/rooms/${encodeURIComponent(roomId)}/invite`, { user_id: userId });
+  }
+
+  /** The room version that the homeserver gives to new rooms; "" if it does not say. */
+  async defaultRoomVersion(): Promise<string> {
+    const answer = await this.request<{ capabilities?: { "m.room_versions"?: { default?: unknown } } }>(Method.Get, "/capabilities");
+    const version = answer.capabilities?.["m.room_versions"]?.default;
+    return typeof version === "string" ? version : "";
+  }
+
+  /** Creates a room and gives its id. The only request here that must not be repeated blindly. */
+  async create(body: Content): Promise<string> {
+    return (await this.request<{ room_id: string }>(Method.Post, "/createRoom", body)).room_id;
+  }
+
+  private async request<T>(method: Method, path: string, body?: Content): Promise<T> {
+    for (let round = 1; ; round++) {
+      try {
+        return await this.client.http.authedRequest<T>(method, path, undefined, body, { localTimeoutMs: TIMEOUT_MS });
+      } catch (err) {
+        if (codeOf(err) !== "M_LIMIT_EXCEEDED" || round >= PATIENCE) throw err;
+        const asked = (err as { data?: { retry_after_ms?: unknown } }).data?.retry_after_ms;
+        await new Promise((resolve) => setTimeout(resolve, Math.min(typeof asked === "number" ? asked : 1000 * round, LONGEST_WAIT_MS)));
+      }
+    }
+  }
+}
+
+const statePath = (roomId: string, type: string, key: string): string => `/rooms/${[roomId, "state", type, key].map(encodeURIComponent).join("/")}`;
+
+function codeOf(err: unknown): string {
+  return typeof err === "object" && err !== null && "errcode" in err && typeof err.errcode === "string" ? err.errcode : "";
+}
+
+/** Equal as JSON, whatever the order of keys. */
+export function same(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null || Array.isArray(a) !== Array.isArray(b)) return false;
+  const [left, right] = [a as Content, b as Content];
+  const keys = Object.keys(left);
+  return keys.length === Object.keys(right).length && keys.every((k) => Object.hasOwn(right, k) && same(left[k], right[k]));
+}
