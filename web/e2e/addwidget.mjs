@@ -51,7 +51,7 @@ await run("addwidget", { args: ["-second-homeserver"] }, async (t) => {
   const a = await t.person(teacher, { bypassCSP: true });
   const b = await t.person(student);
   const c = await t.person(carla);
-  await Promise.all([a.signIn(), b.signIn()]);
+  await Promise.all([a.enter(), b.signIn()]); // the teacher has a lesson open already: its questions are answered
   await c.signIn();
   const wrote = writes(a);
   let classroom;
@@ -62,7 +62,7 @@ await run("addwidget", { args: ["-second-homeserver"] }, async (t) => {
     const start = performance.now();
     await a.page.keyboard.press("Enter");
     await inDialog(a, "create-name").waitFor();
-    await a.page.keyboard.press("Tab");
+    await accessible(a, "new classroom");
     await a.page.keyboard.type("Biology 8c");
     await a.page.keyboard.press("Tab");
     await a.page.keyboard.type(`${student.user_id}, ${carla.user_id}`);
@@ -77,6 +77,7 @@ await run("addwidget", { args: ["-second-homeserver"] }, async (t) => {
     [widget] = of(await state(room), WIDGET).map((e) => e.state_key);
     await Promise.all([a.openBoard({ widget }), (async () => {
       await b.openRoom(room);
+      await b.page.getByRole("heading", { name: "Biology 8c" }).waitFor(); // until then the demo room's question is in front
       await b.openBoard({ widget });
     })()]);
     const open = performance.now() - start;
@@ -116,6 +117,7 @@ await run("addwidget", { args: ["-second-homeserver"] }, async (t) => {
 
   await step("AD9 a student of another school, invited in the same dialog, draws too", async () => {
     await c.openRoom(classroom);
+    await c.page.getByRole("heading", { name: "Biology 8c" }).waitFor({ timeout: 30_000 });
     await c.openBoard({ widget });
     await c.board.rectangle([420, 320], [500, 380]);
     await converged([a.board, b.board, c.board], { count: 2 });

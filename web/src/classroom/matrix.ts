@@ -14,7 +14,7 @@ import {
 import { logger } from "matrix-js-sdk/lib/logger";
 import { LoggerLevel, Tracing } from "@matrix-org/matrix-sdk-crypto-wasm";
 import type { Session } from "./account";
-import { WIDGET_TYPE, type EmptyWidget } from "./add/board";
+import { WIDGET_TYPE, type WidgetState } from "./add/board";
 import { RoomServer } from "./add/server";
 import { serverOf } from "./config";
 import { shownName } from "./names";
@@ -47,7 +47,7 @@ export interface RoomDetail {
   readonly members: readonly MemberView[];
   readonly powers: Powers;
   /** Widget events without a widget: removed ones. */
-  readonly empty: readonly EmptyWidget[];
+  readonly empty: readonly WidgetState[];
 }
 
 export interface Snapshot {
@@ -340,10 +340,10 @@ function widgetsOf(room: Room): RoomWidget[] {
   );
 }
 
-function emptyOf(room: Room): EmptyWidget[] {
+function emptyOf(room: Room): WidgetState[] {
   return stateEvents(room, WIDGET_TYPE)
     .filter((ev) => typeof ev.getContent()["url"] !== "string")
-    .map((ev) => ({ id: ev.getStateKey() ?? "", content: ev.getContent(), before: ev.getPrevContent() }));
+    .map((ev) => ({ id: ev.getStateKey() ?? "", content: ev.getContent() }));
 }
 
 function summaryOf(room: Room): RoomSummary | null {

@@ -55,17 +55,23 @@ export function removal(board: NewBoard | null): Content {
   return board ? { [REMOVED]: { kind: board.kind, board: board.board, name: board.name } } : {};
 }
 
-/** A widget event without a widget in it, and the content it replaced, where the homeserver tells. */
-export interface EmptyWidget {
+/** A widget event: of one that was removed, or of the past. */
+export interface WidgetState {
   readonly id: string;
   readonly content: Content;
-  readonly before: Content;
 }
 
-/** The boards that can be put back: remembered in the removal, or (removed by another client) known from what it replaced. Everything is built anew from kind, board and name: no address of a removed event is ever used. */
-export function removedBoards(empty: readonly EmptyWidget[], lectern: string): NewBoard[] {
+/** Removed by another client, which remembers nothing: what it was must be looked up in the room's history. */
+export const isForgotten = ({ content }: WidgetState): boolean => !(REMOVED in content);
+
+/** The boards that can be put back: remembered in the removal, or found in the past (newest first). Everything is built anew from kind, board and name: no address of a removed event is ever used. */
+export function removedBoards(empty: readonly WidgetState[], past: readonly WidgetState[], lectern: string): NewBoard[] {
+  const was = (id: string): NewBoard | null => {
+    const last = past.find((e) => e.id === id && typeof e.content["url"] === "string");
+    return last ? boardOf(id, last.content, lectern) : null;
+  };
   return empty
-    .map(({ id, content, before }) => (REMOVED in content ? known(id, record(content[REMOVED])) : boardOf(id, before, lectern)))
+    .map((e) => (isForgotten(e) ? was(e.id) : known(e.id, record(e.content[REMOVED]))))
     .filter((b) => b !== null)
     .sort((a, b) => a.name.localeCompare(b.name) || a.id.localeCompare(b.id));
 }

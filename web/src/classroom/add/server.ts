@@ -1,11 +1,13 @@
 /** The requests that change rooms. State is read from the homeserver, not from the last /sync, and what stands there already is not written again: so every one of them may be repeated. */
 import { Method, type MatrixClient } from "matrix-js-sdk";
-import type { Content } from "./board";
+import type { Content, WidgetState } from "./board";
 
 const TIMEOUT_MS = 30_000;
 /** Inviting a class is slowed down by default settings of homeservers. */
 const PATIENCE = 8;
 const LONGEST_WAIT_MS = 30_000;
+/** Of a hundred events each, when the past is looked through. */
+const PAGES = 5;
 
 export class RoomServer {
   constructor(private readonly client: MatrixClient) {}
@@ -34,6 +36,23 @@ export class RoomServer {
     await this.request(Method.Post, `/rooms/${encodeURIComponent(roomId)}/invite`, { user_id: userId });
   }
 
+  /** State events of a type in the room's past, newest first, as far as this person may see it and a few pages reach. */
+  async past(roomId: string, type: string): Promise<WidgetState[]> {
+    const found: WidgetState[] = [];
+    const filter = JSON.stringify({ types: [type] });
+    let from: string | undefined;
+    for (let page = 0; page < PAGES; page++) {
+      const path = `/rooms/${encodeURIComponent(roomId)}/messages`;
+      const { chunk, end } = await this.request<{ chunk: { type?: unknown; state_key?: unknown; content?: unknown }[]; end?: string }>(Method.Get, path, undefined, { dir: "b", limit: "100", filter, ...(from !== undefined && { from }) });
+      for (const { type: of, state_key: id, content } of chunk) {
+        if (of === type && typeof id === "string" && typeof content === "object" && content !== null) found.push({ id, content: content as Content });
+      }
+      if (end === undefined || end === from) break;
+      from = end;
+    }
+    return found;
+  }
+
   /** The room version that the homeserver gives to new rooms; "" if it does not say. */
   async defaultRoomVersion(): Promise<string> {
     const answer = await this.request<{ capabilities?: { "m.room_versions"?: { default?: unknown } } }>(Method.Get, "/capabilities");
@@ -46,10 +65,10 @@ export class RoomServer {
     return (await this.request<{ room_id: string }>(Method.Post, "/createRoom", body)).room_id;
   }
 
-  private async request<T>(method: Method, path: string, body?: Content): Promise<T> {
+  private async request<T>(method: Method, path: string, body?: Content, query?: Record<string, string>): Promise<T> {
     for (let round = 1; ; round++) {
       try {
-        return await this.client.http.authedRequest<T>(method, path, undefined, body, { localTimeoutMs: TIMEOUT_MS });
+        return await this.client.http.authedRequest<T>(method, path, query, body, { localTimeoutMs: TIMEOUT_MS });
       } catch (err) {
         if (codeOf(err) !== "M_LIMIT_EXCEEDED" || round >= PATIENCE) throw err;
         const asked = (err as { data?: { retry_after_ms?: unknown } }).data?.retry_after_ms;

@@ -200,7 +200,7 @@ export const en = {
   "boards.removeForeign": "“{name}” disappears for everybody at once. It is not one of Lectern's boards and cannot be put back here.",
   "boards.removed": "Removed",
   "boards.putBack": "Put back",
-  "boards.putBackOf": "Put {name} back",
+  "boards.putBackOf": "Put back {name}",
   "boards.gone": "Somebody else has just removed it.",
 
   "create.open": "Open the classroom",

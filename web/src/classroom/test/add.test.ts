@@ -70,10 +70,12 @@ describe("AD3 the widget event", () => {
     expect(found).toEqual(b);
     const content = removal(found);
     expect(content).toEqual({ "com.educationpub.removed": { kind: "whiteboard", board: b.board, name: "Lesson 3" } });
-    expect(removedBoards([{ id: b.id, content, before: {} }], LECTERN)).toEqual([b]);
+    expect(removedBoards([{ id: b.id, content }], [], LECTERN)).toEqual([b]);
   });
-  test("AD7 removed by another client: known from what the event replaced", () => {
-    expect(removedBoards([{ id: b.id, content: {}, before: widgetContent(b, LECTERN, "@t:x") }], LECTERN)).toEqual([b]);
+  test("AD7 removed by another client: known from the room's past, the newest counts", () => {
+    const past = [{ id: "other", content: widgetContent(b, LECTERN, "@t:x") }, { id: b.id, content: {} }, { id: b.id, content: widgetContent({ ...b, name: "Newer" }, LECTERN, "@t:x") }, { id: b.id, content: widgetContent(b, LECTERN, "@t:x") }];
+    expect(removedBoards([{ id: b.id, content: {} }], past, LECTERN)).toEqual([{ ...b, name: "Newer" }]);
+    expect(removedBoards([{ id: b.id, content: {} }], [], LECTERN)).toEqual([]);
   });
   test.each([
     ["another address", { ...widgetContent(b, "https://evil.example", "@t:x") }],
@@ -83,14 +85,14 @@ describe("AD3 the widget event", () => {
     ["a kind we do not have", { ...widgetContent(b, LECTERN, "@t:x"), url: `${LECTERN}/widgets/constructor`, data: { kind: "constructor", board: b.board } }],
     ["nothing", {}],
   ])("AD7 %s is not offered", (_, before) => {
-    expect(removedBoards([{ id: b.id, content: {}, before }], LECTERN)).toEqual([]);
+    expect(removedBoards([{ id: b.id, content: {} }], [{ id: b.id, content: before }], LECTERN)).toEqual([]);
     expect(removal(boardOf(b.id, before, LECTERN))).toEqual({});
   });
   test.each([null, 7, [], { kind: "whiteboard", board: "x" }, { kind: "toString", board: b.board }])("AD7 a record %j is not offered", (record) => {
-    expect(removedBoards([{ id: b.id, content: { "com.educationpub.removed": record }, before: {} }], LECTERN)).toEqual([]);
+    expect(removedBoards([{ id: b.id, content: { "com.educationpub.removed": record } }], [], LECTERN)).toEqual([]);
   });
   test("AD7 a hostile name in a record is cleaned", () => {
-    const [back] = removedBoards([{ id: b.id, content: { "com.educationpub.removed": { kind: "whiteboard", board: b.board, name: `\u202e${"x".repeat(10_000)}` } }, before: {} }], LECTERN);
+    const [back] = removedBoards([{ id: b.id, content: { "com.educationpub.removed": { kind: "whiteboard", board: b.board, name: `\u202e${"x".repeat(10_000)}` } } }], [], LECTERN);
     expect(back?.name).toBe(`${"x".repeat(99)}…`);
   });
 });

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState, type FormEvent } from "react";
-import { newBoard, removedBoards, WIDGET_TYPE, type NewBoard } from "../add/board";
+import { isForgotten, newBoard, removedBoards, WIDGET_TYPE, type NewBoard, type WidgetState } from "../add/board";
 import { KINDS, kinds, type Kind } from "../add/kinds";
 import { grant, neededLevel } from "../add/levels";
 import { addSteps, type Standing } from "../add/setup";
@@ -7,6 +7,7 @@ import { Steps } from "../add/steps";
 import type { Config } from "../config";
 import type { Translate } from "../i18n";
 import type { Classroom, RoomDetail } from "../matrix";
+import { reasonOf } from "../reason";
 import { inviteLevel, powerOf, stateLevel } from "../roles";
 import { BoardList, RemovedList } from "./BoardList";
 import { useApp, useT } from "./context";
@@ -48,8 +49,9 @@ export function AddDialog({ classroom, detail, onClose, onAdded }: Props) {
   const actor = { classroom, config };
   const room = detail.summary;
   const may = mayAdd(classroom, detail);
+  const past = usePast(classroom, room.id, may && detail.empty.some(isForgotten));
   const standing = standingOf(detail, config);
-  const removed = removedBoards(detail.empty, config.lectern);
+  const removed = removedBoards(detail.empty, past, config.lectern);
   const refusal = cannotInvite(classroom, detail, standing, config, t);
   const needsRepair = detail.widgets.some((w) => w.url.startsWith(`${config.lectern}/widgets/`)) && (standing === "absent" || grant(detail.powers, config.companion, classroom.session.userId).kind === "rewrite");
 
@@ -94,6 +96,18 @@ export function AddDialog({ classroom, detail, onClose, onAdded }: Props) {
       )}
     </Dialog>
   );
+}
+
+/** Widget events of the room's past, once they are wanted. Where they cannot be had, what other clients removed is not offered. */
+function usePast(classroom: Classroom, roomId: string, wanted: boolean): readonly WidgetState[] {
+  const [past, setPast] = useState<readonly WidgetState[]>([]);
+  useEffect(() => {
+    if (!wanted) return;
+    let stale = false;
+    classroom.server.past(roomId, WIDGET_TYPE).then((events) => !stale && setPast(events), (err: unknown) => console.warn("the past of the room's widgets:", reasonOf(err)));
+    return () => void (stale = true);
+  }, [classroom, roomId, wanted]);
+  return past;
 }
 
 function AddForm({ taken, onAdd, children }: { readonly taken: readonly string[]; readonly onAdd: (board: NewBoard) => void; readonly children: string }) {

@@ -9,9 +9,7 @@ export function Avatar({ name, id, square = false }: { readonly name: string; re
   let hash = 0;
   for (const ch of id) hash = (hash * 31 + (ch.codePointAt(0) ?? 0)) >>> 0;
   return (
-    <span className={`avatar avatar-${hash % COLOURS}${square ? " avatar-square" : ""}`} aria-hidden="true">
-      {(letters[0] ?? "?").toUpperCase()}
-    </span>
+    <span className={`avatar avatar-${hash % COLOURS}${square ? " avatar-square" : ""}`} aria-hidden="true" data-letter={(letters[0] ?? "?").toUpperCase()} />
   );
 }
 
