@@ -100,4 +100,14 @@ describe("CL12 questions", () => {
     expect(prompts.current()).toBeNull();
     await expect(prompts.identity(widget(), gone.signal)).rejects.toBeInstanceOf(Withdrawn);
   });
+  test("CL12 wait while a dialog of the page is open", () => {
+    const prompts = new Prompts();
+    const release = [prompts.hold(), prompts.hold()];
+    void prompts.identity(widget(), new AbortController().signal);
+    expect(prompts.current()).toBeNull();
+    release[0]?.();
+    expect(prompts.current()).toBeNull();
+    release[1]?.();
+    expect(prompts.current()?.widget.id).toBe("wb");
+  });
 });

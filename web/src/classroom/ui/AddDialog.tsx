@@ -44,6 +44,7 @@ export function AddDialog({ classroom, detail, onClose, onAdded }: Props) {
   const app = useApp();
   const t = useT();
   const { config } = app;
+  useEffect(() => app.prompts.hold(), [app]); // the board that is added must not ask over what is being read here
   const [run, setRun] = useState<Run | null>(null);
   const [running, setRunning] = useState(false);
   const actor = { classroom, config };

@@ -24,7 +24,9 @@ interface Run {
 
 /** "New classroom": name, people, first boards; then its steps; then it opens by itself. */
 export function NewClassroomDialog({ classroom, onClose, onOpen }: Props) {
-  const { config } = useApp();
+  const app = useApp();
+  const { config } = app;
+  useEffect(() => app.prompts.hold(), [app]);
   const t = useT();
   const [run, setRun] = useState<Run | null>(null);
   const [running, setRunning] = useState(false);
