@@ -279,6 +279,8 @@ await run("addwidget", { args: ["-second-homeserver"] }, async (t) => {
     await until("the level is there", async () => (await get(elementLike, "m.room.power_levels")).users[ready.companion] === 50);
     await inDialog(a, "repair").waitFor({ state: "detached" });
     await a.page.keyboard.press("Escape");
+    const [{ state_key }] = of(await state(elementLike), WIDGET);
+    await Promise.all([a.openBoard({ widget: state_key }), b.openBoard({ widget: state_key })]);
     return note;
   });
 
@@ -317,6 +319,7 @@ await run("addwidget", { args: ["-second-homeserver"] }, async (t) => {
       await closed(a);
       assert.deepEqual(wrote, ["createRoom", "invite"]);
       assert.match(await a.page.title(), /While Lectern sleeps/);
+      await a.openBoard({ widget: await a.page.locator("iframe[data-widget]").getAttribute("data-widget") });
       return `after ${(took / 1000).toFixed(1)} s`;
     } finally {
       stack.child.kill("SIGCONT");
@@ -360,7 +363,7 @@ await run("addwidget", { args: ["-second-homeserver"] }, async (t) => {
     const states = await d.page.locator("dialog[open] [data-step]").evaluateAll((all) => all.map((el) => el.dataset.state));
     assert.deepEqual(states, ["done", "done", "failed", "done"]);
     await inDialog(d, "create-open").click();
-    await d.page.locator('iframe[data-widget]').waitFor();
+    await d.openBoard({ widget: await d.page.locator("iframe[data-widget]").getAttribute("data-widget") });
     await d.page.getByTestId("add-open").click();
     await accessible(d, "add, 360 px, dark, German");
     await shot(d, "add-360-dark-de");
