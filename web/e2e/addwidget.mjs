@@ -296,6 +296,37 @@ await run("addwidget", { args: ["-second-homeserver"] }, async (t) => {
     assert.deepEqual(users, { [ready.companion]: 50 });
     const [added] = of(await state(room12), WIDGET);
     await a.openBoard({ widget: added.state_key });
+    // And a homeserver that makes such rooms by default.
+    await a.page.route("**/capabilities", async (r) => {
+      const json = structuredClone({ capabilities });
+      json.capabilities["m.room_versions"].default = "12";
+      await r.fulfill({ json, headers: { "Access-Control-Allow-Origin": "*" } });
+    }, { times: 1 });
+    await a.page.getByTestId("create-new").click();
+    await inDialog(a, "create-name").fill("Twelve");
+    await inDialog(a, "create-submit").click();
+    await closed(a);
+    const { rooms } = await stack.matrix(teacher, "GET", "/sync?timeout=0");
+    const created = Object.entries(rooms.join).find(([, r]) => r.timeline.events.concat(r.state?.events ?? []).some((e) => e.type === "m.room.name" && e.content.name === "Twelve"))[0];
+    assert.equal((await get(created, "m.room.create")).room_version, "12");
+    assert.deepEqual((await get(created, "m.room.power_levels")).users, { [ready.companion]: 50 });
+    await a.openBoard({ widget: of(await state(created), WIDGET)[0].state_key });
+  });
+
+  await step("AD5 a teacher of another school, whom this Lectern does not serve: it declines, and that is said", async () => {
+    const hers = writes(c);
+    await c.page.getByTestId("create-new").click();
+    await inDialog(c, "create-name").fill("Exchange");
+    await inDialog(c, "create-submit").click();
+    await inDialog(c, "steps-retry").waitFor({ timeout: 60_000 });
+    const said = c.page.locator('dialog[open] [data-step="joined"] .step-sentence');
+    assert.match(await said.innerText(), /^Lectern declined the invitation\. Whoever runs it may not have allowed invitations from /);
+    await shot(c, "declined");
+    await inDialog(c, "steps-retry").click(); // invites once more
+    await until("declined again", async () => hers.length === 3 && (await said.isVisible()), 60_000);
+    assert.deepEqual(hers, ["createRoom", "invite", "invite"]);
+    await inDialog(c, "create-open").click();
+    await c.page.getByRole("heading", { name: "Exchange", exact: true }).waitFor();
   });
 
   await step("AD5 Lectern does not answer: said after 20 s, the room is usable, Try again goes on", async () => {
@@ -309,7 +340,7 @@ await run("addwidget", { args: ["-second-homeserver"] }, async (t) => {
       await inDialog(a, "steps-retry").waitFor({ timeout: 60_000 });
       const took = performance.now() - start;
       const said = await a.page.locator('dialog[open] [data-state="failed"] .step-sentence').innerText();
-      assert.match(said, /has not accepted the invitation within 20 seconds\. Perhaps it is not running/);
+      assert.match(said, /has not accepted the invitation within 20 seconds\. Perhaps it is not running: please tell/);
       assert.ok(took > 19_000 && took < 45_000, `${took} ms`);
       await accessible(a, "no answer");
       await shot(a, "no-answer");
@@ -326,7 +357,7 @@ await run("addwidget", { args: ["-second-homeserver"] }, async (t) => {
     }
   });
 
-  await step("AD6 the answer to the creation is lost: Try again finds the room", async () => {
+  await step("AD6 AD9 the answer to the creation is lost: Try again finds the room; a homeserver that asks to wait is waited for", async () => {
     wrote.length = 0;
     await a.page.getByTestId("create-new").click();
     await inDialog(a, "create-name").fill("Once");
@@ -334,11 +365,16 @@ await run("addwidget", { args: ["-second-homeserver"] }, async (t) => {
       if (r.request().method() === "POST") await r.fetch();
       await r.abort();
     }, { times: 1 });
+    let waits = 0;
+    await a.page.route("**/invite", (r) =>
+      r.request().method() === "POST" && waits++ === 0
+        ? r.fulfill({ status: 429, json: { errcode: "M_LIMIT_EXCEEDED", error: "Too many", retry_after_ms: 300 }, headers: { "Access-Control-Allow-Origin": "*" } })
+        : r.continue());
     await inDialog(a, "create-submit").click();
     await inDialog(a, "steps-retry").waitFor({ timeout: 60_000 });
     await inDialog(a, "steps-retry").click();
     await closed(a);
-    assert.deepEqual(wrote, ["createRoom", "invite"]);
+    assert.deepEqual(wrote, ["createRoom", "invite", "invite"]);
     assert.equal(await a.page.locator(".room-item").filter({ hasText: "Once" }).count(), 1);
   });
 
@@ -352,7 +388,7 @@ await run("addwidget", { args: ["-second-homeserver"] }, async (t) => {
     await inDialog(d, "create-name").fill("Erdkunde 9a");
     await inDialog(d, "create-people").fill("amir, @nobody:127.0.0.1:1");
     await inDialog(d, "create-submit").click();
-    await inDialog(d, "problem").getByText("Keine Matrix-ID: “amir”").waitFor();
+    await inDialog(d, "problem").getByText("Keine Matrix-ID: „amir“").waitFor();
     await accessible(d, "new classroom, 360 px, dark, German");
     await shot(d, "create-360-dark-de");
     await inDialog(d, "create-people").fill("@nobody:127.0.0.1:1");

@@ -8,7 +8,7 @@ import { WIDGET_EVENT_TYPES } from "../widgets";
 import { boardOf, removal, WIDGET_TYPE, widgetContent, type Content, type NewBoard } from "./board";
 import { LAYOUT_TYPE, layoutWith } from "./layout";
 import { classroomLevels, grant, neededLevel } from "./levels";
-import { StepProblem, type Step } from "./steps";
+import { detailOf, StepProblem, type Step } from "./steps";
 
 /** How long Lectern has to accept an invitation. */
 const ANSWER_MS = 20_000;
@@ -77,7 +77,11 @@ export function createSteps(actor: Actor, name: string, people: readonly string[
     label: { key: "step.invitePerson", params: { user: userId } },
     needs: ["create"],
     run: async () => {
-      await server.invite(roomId, userId);
+      try {
+        await server.invite(roomId, userId);
+      } catch (err) {
+        throw new StepProblem({ key: "step.personFailed", params: { server: serverOf(userId), detail: detailOf(err) } });
+      }
       return undefined;
     },
   });
@@ -132,7 +136,7 @@ function joinStep({ classroom, config }: Actor, room: () => string): Step {
         const membership = (await server.state(room(), "m.room.member", config.companion))?.["membership"];
         if (membership === "join") return undefined;
         if (membership !== "invite") throw new StepProblem({ key: "step.declined", params });
-        if (Date.now() > end) throw new StepProblem({ key: "step.noAnswer", params });
+        if (Date.now() > end) throw new StepProblem({ key: params.server === params.own ? "step.noAnswer" : "step.noAnswerAfar", params });
       }
     },
   };

@@ -87,9 +87,18 @@ export class Steps {
   }
 }
 
+const DETAIL = 160; // some homeservers answer with half of their log
+
 /** What went wrong, as a sentence: the homeserver's own words, or that it did not answer. */
 export function explain(err: unknown): Sentence {
   if (err instanceof StepProblem) return err.sentence;
+  const detail = detailOf(err);
   const status = typeof err === "object" && err !== null && "httpStatus" in err ? err.httpStatus : undefined;
-  return typeof status === "number" && status < 500 ? { key: "add.refused", params: { detail: reasonOf(err) } } : { key: "add.unreachable", params: { detail: reasonOf(err) } };
+  return { key: typeof status === "number" && status < 500 ? "add.refused" : "add.unreachable", params: { detail } };
+}
+
+/** The reason, short enough to be read. */
+export function detailOf(err: unknown): string {
+  const reason = reasonOf(err);
+  return reason.length > DETAIL ? `${reason.slice(0, DETAIL)}…` : reason;
 }

@@ -72,7 +72,7 @@ function Form({ me, onSubmit, onCancel }: { readonly me: string; readonly onSubm
     const checked = nameOrProblem(name, t);
     const { ids, wrong } = checkPeople(people, [me, config.companion]);
     const wrongPeople =
-      wrong.length > 0 ? t("create.peopleWrong", { what: wrong.slice(0, 3).map((w) => `“${shownName(w)}”`).join(", ") }) : ids.length > MAX_PEOPLE ? t("create.peopleMany", { count: ids.length, max: MAX_PEOPLE }) : "";
+      wrong.length > 0 ? t("create.peopleWrong", { what: wrong.slice(0, 3).map((w) => t("create.quoted", { what: shownName(w) })).join(", ") }) : ids.length > MAX_PEOPLE ? t("create.peopleMany", { count: ids.length, max: MAX_PEOPLE }) : "";
     const noKind = chosen.size === 0 ? t("create.kindsNone") : "";
     setProblems({ name: checked.problem, people: wrongPeople, kinds: noKind });
     if (checked.name === null) return nameInput.current?.focus();
