@@ -158,7 +158,13 @@ await run("addwidget", { args: ["-second-homeserver"] }, async (t) => {
     await inDialog(a, "board-rename").click(); // the same name again
     await inDialog(a, "board-save").click();
     assert.deepEqual(wrote, [WIDGET], "one write");
-    assert.equal(await a.page.evaluate(() => document.activeElement?.dataset.testid), "board-rename", "the keyboard is back where it was");
+    const focus = () => a.page.evaluate(() => document.activeElement?.dataset.testid);
+    assert.equal(await focus(), "board-rename", "the keyboard is back where it was");
+    await a.page.keyboard.press("Enter");
+    await inDialog(a, "board-name").waitFor();
+    await a.page.keyboard.press("Escape");
+    await inDialog(a, "board-name").waitFor({ state: "detached" });
+    assert.equal(await focus(), "board-rename", "Escape ends the renaming, not the dialog");
   });
 
   await step("AD7 remove asks first, then it is gone for all; put back brings the same board with what was drawn", async () => {
@@ -247,7 +253,8 @@ await run("addwidget", { args: ["-second-homeserver"] }, async (t) => {
     return `${added.content.name}; asked: teacher ${a.prompts}, student ${b.prompts}`;
   });
 
-  await step("AD4 three on top, the fourth beside them", async () => {
+  await step("AD4 AD11 three on top, the fourth beside them; what a student has in front stays there", async () => {
+    const front = (person) => person.page.locator("iframe[data-widget]:visible").getAttribute("title");
     for (const name of ["Two", "Three", "Four"]) {
       await a.page.getByTestId("add-open").click();
       await inDialog(a, "add-name").fill(name);
@@ -257,6 +264,9 @@ await run("addwidget", { args: ["-second-homeserver"] }, async (t) => {
     const { widgets } = await get(room, "io.element.widgets.layout");
     assert.deepEqual(Object.values(widgets).map((w) => [w.container, w.index, w.width]).sort(), [["top", 0, 33], ["top", 1, 33], ["top", 2, 33]]);
     assert.equal(of(await state(room), WIDGET).length, 4);
+    await b.page.getByRole("tab", { name: "Four" }).waitFor();
+    assert.match(await front(b), /^Rome/);
+    await until("the teacher has the new one in front", async () => /^Four/.test(await front(a)));
   });
 
   await step("AD2 a moderator who may not write power levels adds a board, and reads what is missing and whom to ask", async () => {
@@ -278,6 +288,16 @@ await run("addwidget", { args: ["-second-homeserver"] }, async (t) => {
     await inDialog(a, "repair").locator("button").click();
     await until("the level is there", async () => (await get(elementLike, "m.room.power_levels")).users[ready.companion] === 50);
     await inDialog(a, "repair").waitFor({ state: "detached" });
+    // Somebody else's widget, with a name that lies about its direction: removed, and not offered again.
+    await put(elementLike, WIDGET, "foreign", { type: "m.custom", name: "\u202eecivres rehtonA", url: `${ready.lectern}/other`, data: {} }, student);
+    const foreign = inDialog(a, "board-foreign");
+    await foreign.getByText("ecivres rehtonA", { exact: true }).waitFor();
+    await foreign.getByTestId("board-remove").click();
+    await foreign.getByText("cannot be put back here").waitFor();
+    await foreign.getByTestId("board-remove-yes").click();
+    await foreign.waitFor({ state: "detached" });
+    assert.deepEqual(await get(elementLike, WIDGET, "foreign"), {});
+    assert.equal(await inDialog(a, "board-put-back").count(), 0);
     await a.page.keyboard.press("Escape");
     const [{ state_key }] = of(await state(elementLike), WIDGET);
     await Promise.all([a.openBoard({ widget: state_key }), b.openBoard({ widget: state_key })]);

@@ -8,7 +8,7 @@ import { WIDGET_EVENT_TYPES } from "../widgets";
 import { boardOf, removal, WIDGET_TYPE, widgetContent, type Content, type NewBoard } from "./board";
 import { LAYOUT_TYPE, layoutWith } from "./layout";
 import { classroomLevels, grant, neededLevel } from "./levels";
-import { detailOf, StepProblem, type Step } from "./steps";
+import { detailOf, isRefusal, StepProblem, type Step } from "./steps";
 
 /** How long Lectern has to accept an invitation. */
 const ANSWER_MS = 20_000;
@@ -58,17 +58,23 @@ export function createSteps(actor: Actor, name: string, people: readonly string[
   const { classroom } = actor;
   const { server } = classroom;
   let roomId = "";
-  let tried = false;
+  let lost = false;
   const create: Step = {
     id: "create",
     label: { key: "step.create" },
     run: async () => {
       // An earlier try may have succeeded although its answer was lost: the boards' ids are random, so a room with one of them is ours.
-      const before = tried ? await classroom.roomWithWidget(boards[0]?.id ?? "", LOST_MS) : null;
-      const version = await server.defaultRoomVersion();
-      tried = true;
-      roomId = before ?? (await server.create(classroomBody(actor, name, boards, version)));
-      await classroom.roomSeen(roomId, ANSWER_MS);
+      if (lost) roomId = (await classroom.roomWithWidget(boards[0]?.id ?? "", LOST_MS)) ?? "";
+      if (roomId === "") {
+        const version = await server.defaultRoomVersion();
+        try {
+          roomId = await server.create(classroomBody(actor, name, boards, version));
+        } catch (err) {
+          lost = !isRefusal(err);
+          throw err;
+        }
+      }
+      if (!(await classroom.roomSeen(roomId, ANSWER_MS))) throw new StepProblem({ key: "step.notSeen" });
       return undefined;
     },
   };

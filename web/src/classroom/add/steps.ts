@@ -92,10 +92,11 @@ const DETAIL = 160; // some homeservers answer with half of their log
 /** What went wrong, as a sentence: the homeserver's own words, or that it did not answer. */
 export function explain(err: unknown): Sentence {
   if (err instanceof StepProblem) return err.sentence;
-  const detail = detailOf(err);
-  const status = typeof err === "object" && err !== null && "httpStatus" in err ? err.httpStatus : undefined;
-  return { key: typeof status === "number" && status < 500 ? "add.refused" : "add.unreachable", params: { detail } };
+  return { key: isRefusal(err) ? "add.refused" : "add.unreachable", params: { detail: detailOf(err) } };
 }
+
+/** The homeserver has answered, and done nothing. Everything else may have been done all the same. */
+export const isRefusal = (err: unknown): boolean => typeof err === "object" && err !== null && "httpStatus" in err && typeof err.httpStatus === "number" && err.httpStatus < 500;
 
 /** The reason, short enough to be read. */
 export function detailOf(err: unknown): string {

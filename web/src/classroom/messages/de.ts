@@ -174,6 +174,7 @@ export const de: Catalogue = {
   "step.is.failed": "hat nicht geklappt",
   "step.retry": "Noch einmal versuchen",
   "step.create": "Den verschlüsselten Raum mit seinen Tafeln anlegen",
+  "step.notSeen": "Der Raum ist angelegt, aber der Heimserver hat ihn noch nicht geschickt. Sobald er das tut, steht er in der Liste Ihrer Räume.",
   "step.invite": "Lectern einladen",
   "step.invitePerson": "{user} einladen",
   "step.level": "Lectern Berechtigungsstufe {level} geben",

@@ -173,6 +173,7 @@ export const en = {
   "step.is.failed": "did not work",
   "step.retry": "Try again",
   "step.create": "Create the encrypted room with its boards",
+  "step.notSeen": "The room was created, but the homeserver has not sent it yet. It appears in your list of rooms as soon as it does.",
   "step.invite": "Invite Lectern",
   "step.invitePerson": "Invite {user}",
   "step.level": "Give Lectern power level {level}",

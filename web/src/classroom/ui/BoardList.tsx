@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState, type FormEvent, type ReactNode } from "react";
+import { useEffect, useRef, useState, type FormEvent, type KeyboardEvent, type ReactNode } from "react";
 import type { NewBoard } from "../add/board";
 import { KINDS } from "../add/kinds";
 import { removeWidget, renameWidget, type Actor } from "../add/setup";
@@ -61,8 +61,14 @@ function Board({ actor, roomId, widget, may, onGone }: { readonly actor: Actor; 
     setMode(next);
   }
 
+  function escape(ev: KeyboardEvent): void {
+    if (ev.key !== "Escape" || mode === "show") return;
+    ev.preventDefault(); // ends this question, not the dialog
+    if (!busy) show("show");
+  }
+
   return (
-    <li className="board" data-testid={`board-${widget.id}`}>
+    <li className="board" data-testid={`board-${widget.id}`} onKeyDown={escape}>
       <div className="board-line">
         <Icon name="board" />
         <span className="grow break">{widget.name}</span>

@@ -25,7 +25,10 @@ export function RoomPane({ classroom, grants, detail, onBack, onNavigate }: Prop
   const [chosen, setChosen] = useState<string | null>(null);
   const [adding, setAdding] = useState(false);
   const may = mayAdd(classroom, detail);
-  const active = widgets.find((w) => w.id === chosen) ?? widgets[0];
+  // What is in front stays there, whatever is added or renamed beside it.
+  const front = useRef<string | null>(null);
+  const active = widgets.find((w) => w.id === chosen) ?? widgets.find((w) => w.id === front.current) ?? widgets[0];
+  front.current = active?.id ?? null;
   // Tiles stay once opened, so that switching tabs does not reload a board. Owned by this component, grows by at most the room's widgets.
   const opened = useRef(new Set<string>());
   if (active) opened.current.add(active.id);
