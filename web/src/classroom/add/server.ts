@@ -29,10 +29,10 @@ export class RoomServer {
     return true;
   }
 
-  /** Invites unless the person is a member or invited. */
-  async invite(roomId: string, userId: string): Promise<void> {
+  /** Invites unless the person is a member or invited; `again`: also who is invited. */
+  async invite(roomId: string, userId: string, again = false): Promise<void> {
     const membership = (await this.state(roomId, "m.room.member", userId))?.["membership"];
-    if (membership === "join" || membership === "invite") return;
+    if (membership === "join" || (membership === "invite" && !again)) return;
     await this.request(Method.Post, `/rooms/${encodeURIComponent(roomId)}/invite`, { user_id: userId });
   }
 

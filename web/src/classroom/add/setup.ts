@@ -136,7 +136,8 @@ function joinStep({ classroom, config }: Actor, room: () => string): Step {
     label: { key: "step.joined" },
     needs: ["invite"],
     run: async () => {
-      if (tried) await server.invite(room(), config.companion); // if it was declined
+      // If it was declined; and over federation in any case: a refusal that overtakes its invitation is lost between homeservers, and leaves it open for ever.
+      if (tried) await server.invite(room(), config.companion, params.server !== params.own);
       tried = true;
       for (const end = Date.now() + ANSWER_MS; ; await classroom.changed(1_000)) {
         const membership = (await server.state(room(), "m.room.member", config.companion))?.["membership"];

@@ -182,7 +182,7 @@ export const de: Catalogue = {
   "step.board": "„{name}“ hinzufügen",
   "step.layout": "Auch in Element oben anzeigen",
   "step.noAnswer": "Lectern hat die Einladung in {seconds} Sekunden nicht angenommen. Vielleicht läuft es nicht: Bitte sagen Sie es der Person, die diesen Server betreibt. Der Raum selbst geht, und die Einladung besteht weiter.",
-  "step.noAnswerAfar": "Lectern hat die Einladung in {seconds} Sekunden nicht angenommen. Vielleicht läuft es nicht, oder sein Heimserver {server} ist von Ihrem ({own}) aus nicht erreichbar. Der Raum selbst geht, und die Einladung besteht weiter.",
+  "step.noAnswerAfar": "Lectern hat die Einladung in {seconds} Sekunden nicht angenommen. Vielleicht läuft es nicht, nimmt keine Einladungen von {own} an, oder sein Heimserver {server} ist von dort aus nicht erreichbar. Der Raum selbst geht, und die Einladung besteht weiter.",
   "step.personFailed": "Diese Person konnte nicht eingeladen werden. Prüfen Sie die Matrix-ID; vielleicht ist der Heimserver {server} nicht erreichbar. Die Antwort war: {detail}",
   "step.declined": "Lectern hat die Einladung abgelehnt. Vielleicht sind dort keine Einladungen von {own} erlaubt; bitte fragen Sie die Person, die Lectern betreibt. Der Raum selbst geht.",
   "step.levelCannot": "Sie dürfen sie nicht geben. Die Tafel geht, wird aber nicht in diesem Raum gesichert, bis jemand mit Stufe {atLeast} Lectern die Stufe {level} gibt: Fragen Sie {who}.",

@@ -181,7 +181,7 @@ export const en = {
   "step.board": "Add “{name}”",
   "step.layout": "Show it on top in Element, too",
   "step.noAnswer": "Lectern has not accepted the invitation within {seconds} seconds. Perhaps it is not running: please tell the person who runs this server. The room itself works, and the invitation stays.",
-  "step.noAnswerAfar": "Lectern has not accepted the invitation within {seconds} seconds. Perhaps it is not running, or its homeserver {server} cannot be reached from yours ({own}). The room itself works, and the invitation stays.",
+  "step.noAnswerAfar": "Lectern has not accepted the invitation within {seconds} seconds. Perhaps it is not running, accepts no invitations from {own}, or its homeserver {server} cannot be reached from there. The room itself works, and the invitation stays.",
   "step.personFailed": "This person could not be invited. Check the Matrix ID; perhaps the homeserver {server} cannot be reached. The answer was: {detail}",
   "step.declined": "Lectern declined the invitation. Whoever runs it may not have allowed invitations from {own}; please ask them. The room itself works.",
   "step.levelCannot": "You may not give it. The board works, but is not saved in this room until somebody with power level {atLeast} gives Lectern level {level}: ask {who}.",
