@@ -340,7 +340,7 @@ await run("addwidget", { args: ["-second-homeserver"] }, async (t) => {
     await inDialog(c, "create-submit").click();
     await inDialog(c, "steps-retry").waitFor({ timeout: 60_000 });
     const said = c.page.locator('dialog[open] [data-step="joined"] .step-sentence');
-    // Mostly declined; where the refusal overtook the invitation (Dendrite loses it then), without an answer.
+    // Mostly declined; where the refusal got lost between the homeservers (SPEC AD5), without an answer.
     const sentence = /^Lectern (declined the invitation\. Whoever runs it may not have allowed invitations from|has not accepted .* accepts no invitations from) /;
     const first = await said.innerText();
     assert.match(first, sentence);

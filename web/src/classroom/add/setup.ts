@@ -136,7 +136,7 @@ function joinStep({ classroom, config }: Actor, room: () => string): Step {
     label: { key: "step.joined" },
     needs: ["invite"],
     run: async () => {
-      // If it was declined; and over federation in any case: a refusal that overtakes its invitation is lost between homeservers, and leaves it open for ever.
+      // If it was declined; and over federation in any case: there a refusal can get lost, which leaves the invitation open for ever (SPEC AD5).
       if (tried) await server.invite(room(), config.companion, params.server !== params.own);
       tried = true;
       for (const end = Date.now() + ANSWER_MS; ; await classroom.changed(1_000)) {
