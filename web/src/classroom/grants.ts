@@ -4,7 +4,7 @@ import type { Memory } from "./storage";
 
 /**
  * Remembered answers, per person and browser:
- * - loading a widget: per widget event, so that every change of the widget asks again (as Element does);
+ * - loading a widget: per room, widget id, address and data, which is what the question is about; a new name asks nobody again;
  * - capabilities: per room, widget id and address (Element: widget id alone, which lets a foreign room reuse an id);
  * - identity: per room and address.
  */
@@ -15,11 +15,11 @@ export class Grants {
   ) {}
 
   mayLoad(w: RoomWidget): boolean {
-    return w.sender === this.userId || this.memory.get(this.key("load", w.roomId, w.eventId)) === "1";
+    return w.sender === this.userId || this.memory.get(this.loadKey(w)) === "1";
   }
 
   rememberLoad(w: RoomWidget): void {
-    this.memory.set(this.key("load", w.roomId, w.eventId), "1");
+    this.memory.set(this.loadKey(w), "1");
   }
 
   /** The decided capabilities: allowed ones and declined ones, both are not asked again. */
@@ -54,6 +54,10 @@ export class Grants {
   clear(): void {
     const mine = `grant.${encodeURIComponent(this.userId)}.`;
     for (const k of this.memory.keys()) if (k.startsWith(mine)) this.memory.remove(k);
+  }
+
+  private loadKey(w: RoomWidget): string {
+    return this.key("load", w.roomId, w.id, w.url, JSON.stringify(w.data));
   }
 
   private capabilityKey(w: RoomWidget): string {

@@ -14,7 +14,10 @@ import {
 import { logger } from "matrix-js-sdk/lib/logger";
 import { LoggerLevel, Tracing } from "@matrix-org/matrix-sdk-crypto-wasm";
 import type { Session } from "./account";
+import { WIDGET_TYPE, type WidgetState } from "./add/board";
+import { RoomServer } from "./add/server";
 import { serverOf } from "./config";
+import { shownName } from "./names";
 import { reasonOf } from "./reason";
 import { powerOf, roleOf, type Powers, type Role } from "./roles";
 import { WIDGET_EVENT_TYPES, widgetsFromEvents, type RoomWidget } from "./widgets";
@@ -42,6 +45,9 @@ export interface RoomDetail {
   readonly summary: RoomSummary;
   readonly widgets: readonly RoomWidget[];
   readonly members: readonly MemberView[];
+  readonly powers: Powers;
+  /** Widget events without a widget: removed ones. */
+  readonly empty: readonly WidgetState[];
 }
 
 export interface Snapshot {
@@ -78,10 +84,15 @@ export class Classroom {
   private pending = false;
   private closed = false;
 
+  /** What changes rooms. */
+  readonly server: RoomServer;
+
   private constructor(
     readonly client: MatrixClient,
     readonly session: Session,
-  ) {}
+  ) {
+    this.server = new RoomServer(client);
+  }
 
   /** Starts crypto and sync; resolves when the rooms are there. Throws StartError. */
   static async start(session: Session, onStage: (stage: StartStage) => void): Promise<Classroom> {
@@ -129,7 +140,7 @@ export class Classroom {
     if (cached?.version === this.snap.version) return cached.detail;
     const room = this.client.getRoom(roomId);
     const summary = room && summaryOf(room);
-    const detail = room && summary?.membership === "join" ? { summary, widgets: widgetsOf(room), members: this.membersOf(room) } : null;
+    const detail = room && summary?.membership === "join" ? { summary, widgets: widgetsOf(room), members: this.membersOf(room), powers: powersOf(room), empty: emptyOf(room) } : null;
     this.details.set(roomId, { version: this.snap.version, detail });
     return detail;
   }
@@ -148,6 +159,51 @@ export class Classroom {
 
   async leave(roomId: string): Promise<void> {
     await this.client.leave(roomId);
+  }
+
+  /** The room's power levels as of the last /sync. */
+  powers(roomId: string): Powers {
+    const room = this.client.getRoom(roomId);
+    return room ? powersOf(room) : { powerLevels: undefined, create: undefined };
+  }
+
+  /** Names of a few members with at least this power, the most powerful first; without whoever asks and Lectern's account. */
+  whoHas(roomId: string, power: number, companion: string, most = 3): string[] {
+    const { members = [], powers } = this.detail(roomId) ?? {};
+    if (!powers) return [];
+    return members
+      .filter((m) => m.membership === "join" && m.userId !== this.session.userId && m.userId !== companion && powerOf(powers, m.userId) >= power)
+      .slice(0, most)
+      .map((m) => m.name);
+  }
+
+  /** Resolves when something has changed, at the latest after `ms`. */
+  changed(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        stop();
+        resolve();
+      };
+      const stop = this.subscribe(done);
+      const timer = setTimeout(done, ms);
+    });
+  }
+
+  /** Waits until /sync has brought a room, `ms` at most. Says whether it has. */
+  async roomSeen(roomId: string, ms: number): Promise<boolean> {
+    for (const end = Date.now() + ms; !this.detail(roomId) && Date.now() < end; ) await this.changed(end - Date.now());
+    return this.detail(roomId) !== null;
+  }
+
+  /** The room with a widget of this id, if it appears within `ms`. */
+  async roomWithWidget(id: string, ms: number): Promise<string | null> {
+    for (const end = Date.now() + ms; ; ) {
+      const room = this.client.getRooms().find((r) => r.currentState.getStateEvents(WIDGET_TYPE, id) !== null);
+      if (room) return room.roomId;
+      if (Date.now() >= end) return null;
+      await this.changed(end - Date.now());
+    }
   }
 
   /** Stops everything. The session stays valid on the homeserver. */
@@ -226,7 +282,7 @@ export class Classroom {
         return {
           view: {
             userId: m.userId,
-            name: m.rawDisplayName || m.userId,
+            name: shownName(m.rawDisplayName) || m.userId,
             membership: m.membership === "invite" ? ("invite" as const) : ("join" as const),
             role: roleOf(powers, m.userId),
             external: server === home ? "" : server,
@@ -284,6 +340,12 @@ function widgetsOf(room: Room): RoomWidget[] {
   );
 }
 
+function emptyOf(room: Room): WidgetState[] {
+  return stateEvents(room, WIDGET_TYPE)
+    .filter((ev) => typeof ev.getContent()["url"] !== "string")
+    .map((ev) => ({ id: ev.getStateKey() ?? "", content: ev.getContent() }));
+}
+
 function summaryOf(room: Room): RoomSummary | null {
   const membership = room.getMyMembership();
   if (membership !== "join" && membership !== "invite") return null;
@@ -291,10 +353,10 @@ function summaryOf(room: Room): RoomSummary | null {
   const by = membership === "invite" ? (me?.getSender() ?? "") : "";
   return {
     id: room.roomId,
-    name: room.name,
+    name: shownName(room.name) || room.roomId,
     membership,
     encrypted: room.currentState.getStateEvents("m.room.encryption", "") !== null,
-    inviter: by === "" ? "" : (room.getMember(by)?.rawDisplayName ?? by),
+    inviter: by === "" ? "" : shownName(room.getMember(by)?.rawDisplayName ?? "") || by,
     hasWidgets: widgetsOf(room).length > 0,
   };
 }

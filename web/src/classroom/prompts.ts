@@ -23,8 +23,19 @@ export class Prompts {
   private queue: readonly Prompt[] = [];
   private readonly listeners = new Set<() => void>();
   private next = 1;
+  private holds = 0;
 
-  readonly current = (): Prompt | null => this.queue[0] ?? null;
+  readonly current = (): Prompt | null => (this.holds > 0 ? null : (this.queue[0] ?? null));
+
+  /** A dialog of the page itself is open: questions wait until it is closed (the answer). */
+  hold(): () => void {
+    this.holds++;
+    this.changed();
+    return () => {
+      this.holds--;
+      this.changed();
+    };
+  }
 
   readonly subscribe = (listener: () => void): (() => void) => {
     this.listeners.add(listener);

@@ -41,3 +41,11 @@ export function roleOf(powers: Powers, userId: string, kind = "whiteboard"): Rol
   const edit = level(events[`com.educationpub.${kind}.edit`], level(content["events_default"], 0));
   return power >= edit ? "participant" : "viewer";
 }
+
+/** The power that sending state of this type takes. A room without power levels asks for none. */
+export function stateLevel(powers: Powers, type: string): number {
+  if (!powers.powerLevels) return 0;
+  return level(record(powers.powerLevels["events"])[type], level(powers.powerLevels["state_default"], 50));
+}
+
+export const inviteLevel = (powers: Powers): number => level(powers.powerLevels?.["invite"], 0);

@@ -1,5 +1,6 @@
 /** Widgets of a room: reading them from its state, and the address that goes into the iframe (as Element builds it). */
 import { runTemplate, type IWidget } from "matrix-widget-api";
+import { shownName } from "./names";
 
 /** `im.vector.modular.widgets` is what Element knows; `m.widget` is the stable name. The first wins for the same id. */
 export const WIDGET_EVENT_TYPES = ["im.vector.modular.widgets", "m.widget"] as const;
@@ -46,7 +47,7 @@ export function widgetFromEvent(ev: WidgetEvent): RoomWidget | null {
     roomId: ev.roomId,
     eventId: ev.eventId,
     sender: ev.sender,
-    name: typeof name === "string" && name.trim() !== "" ? name : new URL(url).host,
+    name: (typeof name === "string" && shownName(name)) || new URL(url).host,
     type,
     url,
     data: isRecord(data) ? data : {},

@@ -10,14 +10,17 @@ const widget = (over: Partial<RoomWidget> = {}): RoomWidget => ({
 });
 
 describe("CL9 consent to load", () => {
-  test("CL9 who added it is not asked, others are, once per event", () => {
+  test("CL9 who added it is not asked, others are, once per address and data; a new name asks nobody again", () => {
     const memory = mapMemory();
     expect(new Grants(memory, "@t:x").mayLoad(widget())).toBe(true);
     const g = new Grants(memory, "@s:x");
     expect(g.mayLoad(widget())).toBe(false);
     g.rememberLoad(widget());
     expect(g.mayLoad(widget())).toBe(true);
-    expect(g.mayLoad(widget({ eventId: "$2" }))).toBe(false);
+    expect(g.mayLoad(widget({ eventId: "$2", name: "Lesson 3" }))).toBe(true);
+    expect(g.mayLoad(widget({ eventId: "$2", url: "https://w.x/other" }))).toBe(false);
+    expect(g.mayLoad(widget({ eventId: "$2", data: { board: "other" } }))).toBe(false);
+    expect(g.mayLoad(widget({ id: "other" }))).toBe(false);
     expect(g.mayLoad(widget({ roomId: "!other:x" }))).toBe(false);
     expect(new Grants(memory, "@other:x").mayLoad(widget())).toBe(false);
   });
@@ -96,5 +99,15 @@ describe("CL12 questions", () => {
     await expect(third).resolves.toMatchObject({ remember: true });
     expect(prompts.current()).toBeNull();
     await expect(prompts.identity(widget(), gone.signal)).rejects.toBeInstanceOf(Withdrawn);
+  });
+  test("CL12 wait while a dialog of the page is open", () => {
+    const prompts = new Prompts();
+    const release = [prompts.hold(), prompts.hold()];
+    void prompts.identity(widget(), new AbortController().signal);
+    expect(prompts.current()).toBeNull();
+    release[0]?.();
+    expect(prompts.current()).toBeNull();
+    release[1]?.();
+    expect(prompts.current()?.widget.id).toBe("wb");
   });
 });

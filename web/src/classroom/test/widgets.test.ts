@@ -32,6 +32,10 @@ describe("CL5 which state events are widgets", () => {
   test("CL5 removed: empty content", () => expect(widgetFromEvent({ ...event(), content: {} })).toBeNull());
   test.each(["javascript:alert(1)", "data:text/html,x", "not a url", "", 7])("CL5 address %s is refused", (url) => expect(widgetFromEvent(event({}, { url }))).toBeNull());
   test("CL5 without a name its host is shown", () => expect(make({ name: " " }).name).toBe("w.example.org"));
+  test("AD8 a hostile name is shown without what turns or hides text, and cut", () => {
+    expect(make({ name: `\u202e${"x".repeat(10_000)}\u0000` }).name).toBe(`${"x".repeat(99)}…`);
+    expect(make({ name: "\u202e\u200b" }).name).toBe("w.example.org");
+  });
   test("CL5 waitForIframeLoad false is kept", () => expect(make({ waitForIframeLoad: false }).waitForIframeLoad).toBe(false));
   test("CL5 both event types, the first wins for one id", () => {
     const all = widgetsFromEvents([

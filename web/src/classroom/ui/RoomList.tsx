@@ -2,6 +2,7 @@ import { useState } from "react";
 import type { Classroom, RoomSummary } from "../matrix";
 import { reasonOf } from "../reason";
 import { useT } from "./context";
+import { NewClassroomDialog } from "./NewClassroomDialog";
 import { Avatar, Icon, Spinner } from "./parts";
 
 interface Props {
@@ -13,6 +14,7 @@ interface Props {
 
 export function RoomList({ classroom, rooms, selected, onSelect }: Props) {
   const t = useT();
+  const [creating, setCreating] = useState(false);
   const joined = rooms.filter((r) => r.membership === "join");
   const invited = rooms.filter((r) => r.membership === "invite");
   return (
@@ -44,6 +46,8 @@ export function RoomList({ classroom, rooms, selected, onSelect }: Props) {
           ))}
         </ul>
       )}
+      <button className="button wide" aria-haspopup="dialog" data-testid="create-new" onClick={() => setCreating(true)}><Icon name="plus" />{t("create.new")}</button>
+      {creating && <NewClassroomDialog classroom={classroom} onClose={() => setCreating(false)} onOpen={(id) => { setCreating(false); onSelect(id); }} />}
     </nav>
   );
 }

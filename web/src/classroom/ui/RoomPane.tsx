@@ -1,6 +1,7 @@
 import { useRef, useState, type KeyboardEvent } from "react";
 import type { Grants } from "../grants";
 import type { Classroom, RoomDetail } from "../matrix";
+import { AddDialog, mayAdd, powerSentence } from "./AddDialog";
 import { useApp, useT } from "./context";
 import { Members } from "./Members";
 import { Icon, Notice } from "./parts";
@@ -22,7 +23,12 @@ export function RoomPane({ classroom, grants, detail, onBack, onNavigate }: Prop
   const { summary, widgets, members } = detail;
   const [people, setPeople] = useState(() => app.memory.get(PEOPLE) !== "hidden" && window.innerWidth >= 1100);
   const [chosen, setChosen] = useState<string | null>(null);
-  const active = widgets.find((w) => w.id === chosen) ?? widgets[0];
+  const [adding, setAdding] = useState(false);
+  const may = mayAdd(classroom, detail);
+  // What is in front stays there, whatever is added or renamed beside it.
+  const front = useRef<string | null>(null);
+  const active = widgets.find((w) => w.id === chosen) ?? widgets.find((w) => w.id === front.current) ?? widgets[0];
+  front.current = active?.id ?? null;
   // Tiles stay once opened, so that switching tabs does not reload a board. Owned by this component, grows by at most the room's widgets.
   const opened = useRef(new Set<string>());
   if (active) opened.current.add(active.id);
@@ -56,6 +62,9 @@ export function RoomPane({ classroom, grants, detail, onBack, onNavigate }: Prop
           <span className="chip-text">{summary.encrypted ? t("rooms.encrypted") : t("rooms.unencrypted")}</span>
         </span>
         <span className="grow" />
+        <button className={may ? "button small add-button" : "button quiet"} aria-haspopup="dialog" aria-label={may ? t("add.open") : t("add.openView")} title={may ? undefined : t("add.openView")} data-testid="add-open" onClick={() => setAdding(true)}>
+          <Icon name={may ? "plus" : "board"} />{may && <span className="chip-text">{t("add.open")}</span>}
+        </button>
         <button className="button quiet" aria-expanded={people} aria-controls="people" aria-label={`${people ? t("members.hide") : t("members.show")}, ${count}`} data-testid="toggle-people" onClick={togglePeople}>
           <Icon name="people" /> <span>{present}</span>
         </button>
@@ -69,7 +78,11 @@ export function RoomPane({ classroom, grants, detail, onBack, onNavigate }: Prop
               ))}
             </div>
           )}
-          {widgets.length === 0 && <Notice title={t("widget.none")}><p>{t("widget.noneHint")}</p></Notice>}
+          {widgets.length === 0 && (
+            <Notice title={t("widget.none")}>
+              {may ? <button className="button primary" onClick={() => setAdding(true)}><Icon name="plus" />{t("add.open")}</button> : <p data-testid="no-power">{t("widget.noneHint")} {powerSentence(classroom, detail, app.config.companion, t)}</p>}
+            </Notice>
+          )}
           {widgets
             .filter((w) => w === active || opened.current.has(w.id))
             .map((w) => (
@@ -80,6 +93,7 @@ export function RoomPane({ classroom, grants, detail, onBack, onNavigate }: Prop
         </div>
         <Members members={members} me={classroom.session.userId} count={count} hidden={!people} onClose={togglePeople} />
       </div>
+      {adding && <AddDialog classroom={classroom} detail={detail} onClose={() => setAdding(false)} onAdded={(id) => { setAdding(false); setChosen(id); }} />}
     </div>
   );
 }

@@ -78,6 +78,7 @@ function Frame({ classroom, grants, widget, onNavigate, onRetry }: Props & { rea
   useLayoutEffect(() => {
     const element = iframe.current;
     if (!element) return;
+    grants.rememberLoad(first.widget); // also for who added it: another moderator may rename it, and is its sender then
     return hostWidget({ iframe: element, classroom, grants, widget: first.widget, onNavigate: first.onNavigate, prompts: app.prompts, settings: app.settings, onState: setState });
   }, [app, classroom, grants, first]);
 

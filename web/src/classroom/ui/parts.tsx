@@ -9,9 +9,7 @@ export function Avatar({ name, id, square = false }: { readonly name: string; re
   let hash = 0;
   for (const ch of id) hash = (hash * 31 + (ch.codePointAt(0) ?? 0)) >>> 0;
   return (
-    <span className={`avatar avatar-${hash % COLOURS}${square ? " avatar-square" : ""}`} aria-hidden="true">
-      {(letters[0] ?? "?").toUpperCase()}
-    </span>
+    <span className={`avatar avatar-${hash % COLOURS}${square ? " avatar-square" : ""}`} aria-hidden="true" data-letter={(letters[0] ?? "?").toUpperCase()} />
   );
 }
 
@@ -26,9 +24,14 @@ const PATHS = {
   back: "m14 5 1.4 1.4L9.8 12l5.6 5.6L14 19l-7-7 7-7Z",
   board: "M4 4h16a1 1 0 0 1 1 1v11a1 1 0 0 1-1 1h-5l2 4h-2.2l-2-4h-1.6l-2 4H7l2-4H4a1 1 0 0 1-1-1V5a1 1 0 0 1 1-1Zm1 2v9h14V6H5Zm2 6.5 3-4 2.2 2.6L14.5 8l2.5 4.5H7Z",
   globe: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18Zm6.3 8h-2.4a13 13 0 0 0-1.4-4.9A7 7 0 0 1 18.3 11ZM12 5.1c.8 1.1 1.7 3.1 1.9 5.9h-3.8c.2-2.8 1.1-4.8 1.9-5.9ZM9.5 6.1A13 13 0 0 0 8.1 11H5.7a7 7 0 0 1 3.8-4.9ZM5.7 13h2.4c.2 1.9.7 3.6 1.4 4.9A7 7 0 0 1 5.7 13Zm6.3 5.9c-.8-1.1-1.7-3.1-1.9-5.9h3.8c-.2 2.8-1.1 4.8-1.9 5.9Zm2.5-1c.7-1.3 1.2-3 1.4-4.9h2.4a7 7 0 0 1-3.8 4.9Z",
+  plus: "M11 4h2v7h7v2h-7v7h-2v-7H4v-2h7V4Z",
+  tick: "m9.5 15.6 9.1-9.1L20 7.9 9.5 18.4 4 12.9l1.4-1.4 4.1 4.1Z",
+  warn: "M12 3 1.8 20.5h20.4L12 3Zm-1 6.5h2v5h-2v-5Zm0 6.5h2v2h-2v-2Z",
 } as const;
 
-export function Icon({ name, flip = false }: { readonly name: keyof typeof PATHS; readonly flip?: boolean }) {
+export type IconName = keyof typeof PATHS;
+
+export function Icon({ name, flip = false }: { readonly name: IconName; readonly flip?: boolean }) {
   return (
     <svg className={flip ? "icon icon-flip" : "icon"} viewBox="0 0 24 24" width="20" height="20" aria-hidden="true" focusable="false">
       <path d={PATHS[name]} fill="currentColor" fillRule="evenodd" />
