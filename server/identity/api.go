@@ -17,6 +17,14 @@ type Levels struct {
 	Kick          int
 }
 
+// State is the power level that sending state events of a type needs.
+func (l Levels) State(typ string) int {
+	if level, ok := l.Events[typ]; ok {
+		return level
+	}
+	return l.StateDefault
+}
+
 // Standing is one person's place in a room, from the companion's own view of /sync.
 type Standing struct {
 	Joined bool

@@ -35,6 +35,10 @@ type room struct {
 	visible    string            // history visibility
 	widgets    map[stateID]identity.Widget
 	contents   map[stateID]content // our content events as they stand in the room
+	name       string
+	alias      string
+	allowedBy  string // who let commands be read here, "" for nobody
+	read       bool   // readable, when last looked
 }
 
 type member struct {
@@ -260,6 +264,9 @@ func (v *view) applySingle(name string, r *room, e *stateEvent) effect {
 		}
 		_ = json.Unmarshal(e.Content, &h)
 		r.visible = h.Visibility
+	case "m.room.name", "m.room.canonical_alias", allowType:
+		r.applyAbout(e)
+		return effect{}
 	case "m.room.encryption":
 		r.encryption = e.Content
 		eff := effect{room: !v.sticky[name], encrypted: !v.sticky[name]}
@@ -269,6 +276,28 @@ func (v *view) applySingle(name string, r *room, e *stateEvent) effect {
 		return effect{}
 	}
 	return effect{room: true}
+}
+
+// applyAbout: what is no string is none.
+func (r *room) applyAbout(e *stateEvent) {
+	var c struct {
+		Name     any `json:"name"`
+		Alias    any `json:"alias"`
+		Commands any `json:"commands"`
+	}
+	_ = json.Unmarshal(e.Content, &c)
+	switch e.Type {
+	case "m.room.name":
+		s, _ := c.Name.(string)
+		r.name = clip(s, maxName)
+	case "m.room.canonical_alias":
+		s, _ := c.Alias.(string)
+		r.alias = clip(s, maxName)
+	case allowType:
+		if r.allowedBy = ""; c.Commands == true {
+			r.allowedBy = e.Sender
+		}
+	}
 }
 
 func (v *view) applyMember(r *room, e *stateEvent) effect {
