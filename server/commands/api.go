@@ -5,6 +5,7 @@ package commands
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/educationpub/lectern/server/identity"
 )
@@ -54,10 +55,11 @@ type Talk interface {
 	SetState(ctx context.Context, room, typ, key string, content any) error
 }
 
-// Removed is a widget that was taken out of a room by a command.
+// Removed is a widget that was taken out of a room, by a command or by hand.
 type Removed struct {
 	Widget, Name string
 	Content      json.RawMessage
+	At           time.Time // set by KeepRemoved
 }
 
 // Memory outlives the process. Implemented by server/matrix in companion.db.

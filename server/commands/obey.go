@@ -188,6 +188,11 @@ func (s *Service) restore(ctx context.Context, p *place, cmd phrase.Command) (st
 			list = append(list, "– "+phrase.Short(r.Name))
 			continue
 		}
+		if there, err := s.cfg.Talk.State(ctx, p.ID, widgets.EventType, r.Widget); err != nil {
+			return "", err
+		} else if len(there) > len(`{}`) {
+			continue // somebody has put something else there
+		}
 		if err := s.cfg.Talk.SetState(ctx, p.ID, widgets.EventType, r.Widget, r.Content); err != nil {
 			return "", err
 		}

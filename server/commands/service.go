@@ -122,16 +122,17 @@ func (s *Service) hear(ctx context.Context, m Message) (what, answer string) {
 	} else if !m.Direct || !s.firstOf(m.Session) {
 		return "ignored", ""
 	}
+	within := s.limit.count(m.Sender, time.Now())
+	if within == silent {
+		return "limited", ""
+	}
 	if first, err := s.cfg.Memory.Claim(ctx, m.Event); err != nil {
 		s.cfg.Log.Error("a command is not obeyed, because it could not be noted that it was", "err", err)
 		return "failed", ""
 	} else if !first {
 		return "repeated", ""
 	}
-	switch s.limit.count(m.Sender, time.Now()) {
-	case silent:
-		return "limited", ""
-	case refused:
+	if within == refused {
 		return "limited", phrase.Say(cmd.Lang, phrase.TooFast, phrase.Args{"n": perMinute})
 	}
 	if cmd.Problem != "" {

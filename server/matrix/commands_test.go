@@ -126,7 +126,17 @@ func TestCommandsInPlainRoom(t *testing.T) {
 			t.Errorf("restored: %v", again)
 		}
 		tc.seen(t, room, 1)
-		teacher.wants(room, tc, "!lectern restore", "removed nothing")
+		teacher.wants(room, tc, "!lectern restore", "Nothing was removed")
+		// The same by hand.
+		if err := teacher.RemoveWidget(ctx, room, before); err != nil {
+			t.Fatal(err)
+		}
+		tc.seen(t, room, 0)
+		teacher.wants(room, tc, "!lectern restore", `"Lesson 4" is back in Class 7b`)
+		if again := teacher.widgetsOf(room)[before]; again == nil || again["data"].(map[string]any)["board"] != board {
+			t.Errorf("restored: %v", again)
+		}
+		tc.seen(t, room, 1)
 	})
 	t.Run("CM4 German is answered in German", func(t *testing.T) {
 		teacher.wants(room, tc, "!lectern hinzufügen Tafel „Stunde 5“", "„Stunde 5“ ist jetzt in Class 7b")

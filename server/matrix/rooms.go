@@ -217,12 +217,14 @@ type effect struct {
 	gone      bool // the companion is no longer in the room
 	lost      []stateID
 	written   []stateID // by other companions that are accepted
+	removed   []identity.Widget
 }
 
 func (e *effect) add(o effect) {
 	e.room, e.people, e.encrypted, e.gone = e.room || o.room, e.people || o.people, e.encrypted || o.encrypted, e.gone || o.gone
 	e.lost = append(e.lost, o.lost...)
 	e.written = append(e.written, o.written...)
+	e.removed = append(e.removed, o.removed...)
 }
 
 func (v *view) apply(name string, r *room, e *stateEvent, accept map[string]bool) (eff effect) {
@@ -327,7 +329,11 @@ func (v *view) applyWidget(r *room, e *stateEvent) effect {
 	w, ok := v.parseWidget(*e.Key, e.Content)
 	if !ok || !had && len(r.widgets) >= maxWidgets {
 		delete(r.widgets, id)
-		return effect{room: had}
+		eff := effect{room: had}
+		if had && id.typ == widgetTypes[0] && len(e.Content) <= len(`{}`) { // as clients remove one; what was changed is still there
+			eff.removed = []identity.Widget{old}
+		}
+		return eff
 	}
 	r.widgets[id] = w
 	return effect{room: !had || old != w}

@@ -219,6 +219,11 @@ func (c *Companion) handle(ctx context.Context, resp *syncResponse) {
 				c.log.Error("remember that a room is encrypted", "room", name, "err", err)
 			}
 		}
+		for _, w := range eff.removed {
+			if err := c.removedByHand(ctx, name, w); err != nil {
+				c.log.Error("remember a removed widget", "room", name, "err", err)
+			}
+		}
 		if eff.room && c.cfg.OnRoom != nil {
 			c.cfg.OnRoom(name)
 		}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/educationpub/lectern/server/commands"
+	"github.com/educationpub/lectern/server/identity"
+	"github.com/educationpub/lectern/widgets"
 )
 
 // What the companion remembers of its visits to rooms, and of commands. Tables in companion.db: visit (one row for each room it was invited to, until it
@@ -158,15 +160,31 @@ func (c *Companion) Claim(ctx context.Context, event string) (bool, error) {
 	return n == 1, err
 }
 
+// removedByHand: somebody has taken a widget of ours out of a room with their client. What a command removed a moment ago is remembered already, and better.
+func (c *Companion) removedByHand(ctx context.Context, room string, w identity.Widget) error {
+	last, err := c.Removed(ctx, room)
+	if err != nil || slices.ContainsFunc(last, func(r commands.Removed) bool { return r.Widget == w.ID && time.Since(r.At) < time.Minute }) {
+		return err
+	}
+	again := widgets.Widget{ID: w.ID, Kind: w.Kind, Title: w.Name, Board: string(w.Board)}
+	again.URL = again.At(c.cfg.WidgetBases[0])
+	content, err := json.Marshal(again.Content(c.cfg.UserID))
+	if err != nil {
+		return err
+	}
+	return c.KeepRemoved(ctx, room, commands.Removed{Widget: w.ID, Name: w.Name, Content: content})
+}
+
 // KeepRemoved remembers the newest few of a room, until the companion leaves it.
 func (c *Companion) KeepRemoved(ctx context.Context, room string, r commands.Removed) error {
+	r.At = time.Now()
 	raw, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
 	return c.db.DoTxn(ctx, nil, func(ctx context.Context) error {
 		_, err := c.db.Exec(ctx, `INSERT INTO lectern_removed_widget (room, widget, at, content) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (room, widget) DO UPDATE SET at=excluded.at, content=excluded.content`, room, r.Widget, time.Now().UnixMicro(), c.seal.shut(room, raw))
+			ON CONFLICT (room, widget) DO UPDATE SET at=excluded.at, content=excluded.content`, room, r.Widget, r.At.UnixMicro(), c.seal.shut(room, raw))
 		if err == nil {
 			_, err = c.db.Exec(ctx, "DELETE FROM lectern_removed_widget WHERE room=$1 AND widget NOT IN (SELECT widget FROM lectern_removed_widget WHERE room=$1 ORDER BY at DESC LIMIT $2)", room, keepRemoved)
 		}

@@ -75,7 +75,7 @@ func Clean(s string) string {
 		case unicode.IsSpace(r):
 			space = b.Len() > 0
 			continue
-		case r == utf8.RuneError, unicode.In(r, unicode.Cc, unicode.Cs, unicode.Co), unicode.Is(unicode.Cf, r) && r != zeroWidthJoiner:
+		case r == utf8.RuneError, unicode.In(r, unicode.Cc, unicode.Cs, unicode.Co), unicode.Is(unicode.Cf, r) && !strings.ContainsRune(joiners, r):
 			continue
 		}
 		if space {
@@ -84,10 +84,11 @@ func Clean(s string) string {
 		}
 		b.WriteRune(r)
 	}
-	return strings.Trim(b.String(), string(zeroWidthJoiner))
+	return strings.Trim(b.String(), joiners)
 }
 
-const zeroWidthJoiner = '\u200d' // joins the parts of emoji; turns nothing
+// joiners are needed to write Persian and emoji (ZERO WIDTH NON-JOINER, ZERO WIDTH JOINER); they turn nothing.
+const joiners = "\u200c\u200d"
 
 // Item is a line of a list.
 func Item(n int, text string) string { return fmt.Sprintf("%d. %s", n, Short(text)) }
