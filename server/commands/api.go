@@ -10,6 +10,9 @@ import (
 	"github.com/educationpub/lectern/server/identity"
 )
 
+// AllowType is the state event (empty key) by which a moderator lets commands be read in an encrypted room: {"commands": true}.
+const AllowType = "com.educationpub.companion"
+
 // Message that somebody wrote where the companion may read.
 type Message struct {
 	Event, Room, Sender string

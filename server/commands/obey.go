@@ -31,6 +31,9 @@ func (s *Service) obey(ctx context.Context, m Message, cmd phrase.Command) strin
 	if cmd.Verb == phrase.List {
 		return p.list()
 	}
+	if cmd.Verb == phrase.Listen {
+		return s.listen(ctx, m, &p, cmd.Off)
+	}
 	level := p.levels.State(widgets.EventType)
 	if cmd.Verb == phrase.Add || cmd.Verb == phrase.Restore {
 		level = needed(p.Room, p.levels)

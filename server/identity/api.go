@@ -25,6 +25,14 @@ func (l Levels) State(typ string) int {
 	return l.StateDefault
 }
 
+// Moderator is the power level from which somebody is a moderator.
+func (l Levels) Moderator() int {
+	if level, ok := l.Events["com.educationpub.moderation.action"]; ok {
+		return level
+	}
+	return max(50, l.Kick)
+}
+
 // Standing is one person's place in a room, from the companion's own view of /sync.
 type Standing struct {
 	Joined bool

@@ -10,6 +10,7 @@ import (
 
 	"maunium.net/go/mautrix/id"
 
+	"github.com/educationpub/lectern/server/commands"
 	"github.com/educationpub/lectern/server/devstack"
 )
 
@@ -79,6 +80,17 @@ func TestEncryptedDirectMessage(t *testing.T) {
 		got = teacher.ask(direct, tc, `add whiteboard in "Class 8a"`)
 		if !strings.Contains(got, other) || !strings.Contains(got, same) {
 			t.Errorf("two rooms of one name: %q", got)
+		}
+	})
+	t.Run("CM1 a room with one other person is read although no invitation called it direct", func(t *testing.T) {
+		other := newSpeaker(t, "alone")
+		room := other.makeClass(tc, "Just us", true, nil)
+		ev := other.send(room, text("add whiteboard"))
+		other.wants(room, tc, "!lectern add whiteboard", `"Whiteboard" is in Just us now`)
+		for _, m := range other.notices(room, tc.UserID()) {
+			if m.to == ev {
+				t.Errorf("answered without the prefix: %q", m.body)
+			}
 		}
 	})
 	t.Run("CM13 a device that comes later reads later answers", func(t *testing.T) {
@@ -243,7 +255,7 @@ func TestReadingWhereAllowed(t *testing.T) {
 	ctx := t.Context()
 	teacher, student := newSpeaker(t, "teacher"), newSpeaker(t, "student")
 	allow := func(by *devstack.Client, room string, content any) error {
-		_, err := by.SendState(ctx, room, allowType, "", content)
+		_, err := by.SendState(ctx, room, commands.AllowType, "", content)
 		return err
 	}
 	fresh := func(s *speaker, room string) {
@@ -307,12 +319,27 @@ func TestReadingWhereAllowed(t *testing.T) {
 		write(t, tc, room, 1)
 		wantState(t, tc, room, 1) // its own keys are still there
 	})
+	t.Run("CM15 by a message of a moderator, and everybody is told", func(t *testing.T) {
+		direct, asked := teacher.makeDirect(tc, true), student.makeDirect(tc, false)
+		student.wants(asked, tc, "listen in Class 7b", "Only who moderates Class 7b", "you need power level 50; you have 0")
+		teacher.wants(direct, tc, "mitlesen an in Class 7b", "Ab jetzt lese ich in Class 7b mit")
+		reads(room, true)
+		told := func() string { return student.notices(room, tc.UserID())[0].body }
+		await(t, "told", 5*time.Second, func() bool { return strings.Contains(told(), "lets me read this room") })
+		fresh(student, room)
+		student.wants(room, tc, "!lectern list", "1. Lesson 3")
+		teacher.wants(direct, tc, "listen off in Class 7b", "no longer read Class 7b")
+		reads(room, false)
+		await(t, "told", 5*time.Second, func() bool { return strings.Contains(told(), "not to read this room any more") })
+		plain := teacher.makeClass(tc, "Plain", false, nil)
+		teacher.wants(direct, tc, "listen in "+plain, "not encrypted")
+	})
 	t.Run("CM1 somebody who is no moderator cannot allow it", func(t *testing.T) {
 		var levels map[string]any
 		if err := teacher.State(ctx, room, "m.room.power_levels", "", &levels); err != nil {
 			t.Fatal(err)
 		}
-		levels["events"] = map[string]any{allowType: 0}
+		levels["events"] = map[string]any{commands.AllowType: 0}
 		if _, err := teacher.SendState(ctx, room, "m.room.power_levels", "", levels); err != nil {
 			t.Fatal(err)
 		}

@@ -14,9 +14,6 @@ import (
 // Where the companion may read what people write (SPEC CM1): plain rooms, which anybody on the homeserver could read; rooms with one other person; and
 // encrypted rooms where a moderator has allowed it. Everywhere else room keys of members are thrown away.
 
-// allowType is the state event (empty key) by which a moderator lets commands be read in an encrypted room: {"commands": true}.
-const allowType = "com.educationpub.companion"
-
 // pair: the companion and one other person, who is joined or invited. With mu held.
 func (v *view) pair(r *room) bool {
 	me, ok := r.members[v.me]
@@ -28,12 +25,8 @@ func (v *view) allowed(r *room) bool {
 	if r.allowedBy == "" || r.create == nil || r.levels == nil {
 		return false
 	}
-	moderates, ok := r.levels.Events["com.educationpub.moderation.action"]
-	if !ok {
-		moderates = max(50, r.levels.Kick)
-	}
 	m, ok := r.members[r.allowedBy]
-	return ok && m.joined && power(r.create, r.levels, r.allowedBy) >= moderates
+	return ok && m.joined && power(r.create, r.levels, r.allowedBy) >= r.levels.Moderator()
 }
 
 // readable: keys of this encrypted room may be kept. With mu held.

@@ -12,6 +12,7 @@ import (
 	"maunium.net/go/mautrix"
 
 	"github.com/educationpub/lectern/crdt/board"
+	"github.com/educationpub/lectern/server/commands"
 	"github.com/educationpub/lectern/server/identity"
 )
 
@@ -266,7 +267,7 @@ func (v *view) applySingle(name string, r *room, e *stateEvent) effect {
 		}
 		_ = json.Unmarshal(e.Content, &h)
 		r.visible = h.Visibility
-	case "m.room.name", "m.room.canonical_alias", allowType:
+	case "m.room.name", "m.room.canonical_alias", commands.AllowType:
 		r.applyAbout(e)
 		return effect{}
 	case "m.room.encryption":
@@ -295,7 +296,7 @@ func (r *room) applyAbout(e *stateEvent) {
 	case "m.room.canonical_alias":
 		s, _ := c.Alias.(string)
 		r.alias = clip(s, maxName)
-	case allowType:
+	case commands.AllowType:
 		if r.allowedBy = ""; c.Commands == true {
 			r.allowedBy = e.Sender
 		}

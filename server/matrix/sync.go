@@ -15,6 +15,7 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"github.com/educationpub/lectern/server/checkpoint"
+	"github.com/educationpub/lectern/server/commands"
 )
 
 const (
@@ -52,7 +53,7 @@ type rawEvents struct {
 func filter(limit int, messages ...string) string {
 	types := []string{
 		"m.room.create", "m.room.member", "m.room.power_levels", "m.room.encryption", "m.room.history_visibility", "m.room.encrypted",
-		"im.vector.modular.widgets", "m.widget", "m.room.name", "m.room.canonical_alias", allowType,
+		"im.vector.modular.widgets", "m.widget", "m.room.name", "m.room.canonical_alias", commands.AllowType,
 		// Dendrite on SQLite knows no wildcards here.
 		"com.educationpub.whiteboard.content", "com.educationpub.notes.content", "com.educationpub.poll.content",
 		"com.educationpub.whiteboard.leftovers", "com.educationpub.notes.leftovers", "com.educationpub.poll.leftovers",

@@ -43,6 +43,13 @@ const (
 	Unreachable  Key = "unreachable"   // room
 	Failed       Key = "failed"        // room
 	Unreadable   Key = "unreadable"    //
+	ListenHow    Key = "listen.how"    //
+	ListenPlain  Key = "listen.plain"  // room
+	ListenOn     Key = "listen.on"     // room
+	ListenOff    Key = "listen.off"    // room
+	ListenSaid   Key = "listen.said"   // who
+	ListenEnded  Key = "listen.ended"  // who
+	NotModerator Key = "not.moderator" // room, level, mine
 	Admins       Key = "admins"        // where nobody can be named
 )
 
@@ -55,9 +62,9 @@ var english = map[Key]string{
 	HasLevel:   "I have the power level I need for that.",
 	RoomReads:  "Talk to me here: !lectern add whiteboard \"Lesson 3\" adds one, !lectern help says what else I can do. Only who may change widgets here can change anything.",
 	RoomSilent: "This room is encrypted and I do not read along. To add a board, write to {companion} in a direct message: add whiteboard \"Lesson 3\". Only who may change widgets here can change anything.",
-	HelpRoom: "What I understand:\n!lectern add whiteboard \"Lesson 3\"\n!lectern list\n!lectern rename \"Lesson 3\" \"Lesson 4\"\n!lectern remove \"Lesson 3\" (what was drawn is kept)\n!lectern restore (puts back what was removed last)\n" +
+	HelpRoom: "What I understand:\n!lectern add whiteboard \"Lesson 3\"\n!lectern list\n!lectern rename \"Lesson 3\" \"Lesson 4\"\n!lectern remove \"Lesson 3\" (what was drawn is kept)\n!lectern restore (puts back what was removed last)\n!lectern listen off (where I was allowed to read: no longer)\n" +
 		"Auf Deutsch: !lectern hilfe",
-	HelpDirect: "What I understand:\nadd whiteboard \"Lesson 3\"\nlist\nrename \"Lesson 3\" \"Lesson 4\"\nremove \"Lesson 3\" (what was drawn is kept)\nrestore (puts back what was removed last)\n" +
+	HelpDirect: "What I understand:\nadd whiteboard \"Lesson 3\"\nlist\nrename \"Lesson 3\" \"Lesson 4\"\nremove \"Lesson 3\" (what was drawn is kept)\nrestore (puts back what was removed last)\nlisten on (I read commands in an encrypted room; who moderates it can say that, and everybody in it is told)\n" +
 		"If we share several rooms, say which: add whiteboard \"Lesson 3\" in \"Class 7b\". A room's address (#class7b:…) or id (!…) will do, too.\nAuf Deutsch: hilfe",
 	TooLong:      "This message is too long for me; I read at most 1000 characters. Write help to see what I understand. (Die Nachricht ist zu lang; mit hilfe siehst du, was ich verstehe.)",
 	TooFast:      "That was more than {n} commands in a minute. I go on listening to you in a minute.",
@@ -92,6 +99,13 @@ var english = map[Key]string{
 	Failed:       "That did not work in {room}, for a reason I do not know; my operator finds it in the log.",
 	Unreadable: "I cannot read your message: your app gave its key out before I was allowed to read here. In Element write /discardsession, then say it again. " +
 		"(Ich kann deine Nachricht nicht lesen. Schreibe in Element /discardsession und dann noch einmal, was du möchtest.)",
-	Admins:   "whoever administers this room",
-	OnlyOurs: "\"{name}\" in {room} was changed by hand, so that I do not know it any more. Remove it in your app and add a new one.",
+	ListenHow:    "Say listen on, or listen off.",
+	ListenPlain:  "{room} is not encrypted: I read commands there anyway, as everybody on the homeserver could.",
+	ListenOn:     "From now on I read {room}, and obey what begins with !lectern there. I have told everybody in it. I cannot read what was written before; people whose app has run for a while may have to write /discardsession first. listen off ends it.",
+	ListenOff:    "I no longer read {room}, and have thrown away the keys I had of it.",
+	ListenSaid:   "{who} lets me read this room from now on, so that you can write commands to me here, such as: !lectern help. I keep none of what you write; whoever moderates here can end it with: !lectern listen off",
+	ListenEnded:  "{who} has told me not to read this room any more. I have thrown away the keys I had of it.",
+	NotModerator: "Only who moderates {room} can decide that: you need power level {level}; you have {mine}.",
+	Admins:       "whoever administers this room",
+	OnlyOurs:     "\"{name}\" in {room} was changed by hand, so that I do not know it any more. Remove it in your app and add a new one.",
 }

@@ -10,8 +10,8 @@ var german = map[Key]string{
 	RoomReads:  "Sprich hier mit mir: !lectern hinzufügen Tafel \"Stunde 3\" fügt eine hinzu, !lectern hilfe sagt, was ich noch kann. Ändern kann nur etwas, wer hier Widgets ändern darf.",
 	RoomSilent: "Dieser Raum ist verschlüsselt, und ich lese nicht mit. Für eine Tafel schreibe {companion} eine Direktnachricht: hinzufügen Tafel \"Stunde 3\". Ändern kann nur etwas, wer hier Widgets ändern darf.",
 	HelpRoom: "Was ich verstehe:\n!lectern hinzufügen Tafel \"Stunde 3\"\n!lectern liste\n!lectern umbenennen \"Stunde 3\" \"Stunde 4\"\n!lectern entfernen \"Stunde 3\" (was gezeichnet ist, bleibt erhalten)\n" +
-		"!lectern zurück (stellt wieder her, was zuletzt entfernt wurde)\nIn English: !lectern help",
-	HelpDirect: "Was ich verstehe:\nhinzufügen Tafel \"Stunde 3\"\nliste\numbenennen \"Stunde 3\" \"Stunde 4\"\nentfernen \"Stunde 3\" (was gezeichnet ist, bleibt erhalten)\nzurück (stellt wieder her, was zuletzt entfernt wurde)\n" +
+		"!lectern zurück (stellt wieder her, was zuletzt entfernt wurde)\n!lectern mitlesen aus (wo ich mitlesen darf: nicht mehr)\nIn English: !lectern help",
+	HelpDirect: "Was ich verstehe:\nhinzufügen Tafel \"Stunde 3\"\nliste\numbenennen \"Stunde 3\" \"Stunde 4\"\nentfernen \"Stunde 3\" (was gezeichnet ist, bleibt erhalten)\nzurück (stellt wieder her, was zuletzt entfernt wurde)\nmitlesen an (in einem verschlüsselten Raum lese ich Befehle; das kann sagen, wer ihn moderiert, und alle darin erfahren es)\n" +
 		"Sind wir zusammen in mehreren Räumen, dann sag in welchem: hinzufügen Tafel \"Stunde 3\" in \"Klasse 7b\". Die Adresse (#klasse7b:…) oder Kennung (!…) des Raums geht auch.\nIn English: help",
 	TooLong:      "Diese Nachricht ist mir zu lang; ich lese höchstens 1000 Zeichen. Mit hilfe siehst du, was ich verstehe.",
 	TooFast:      "Das waren mehr als {n} Befehle in einer Minute. In einer Minute höre ich dir wieder zu.",
@@ -45,6 +45,13 @@ var german = map[Key]string{
 	Unreachable:  "Der Homeserver antwortet gerade nicht, deshalb weiß ich nicht, ob das in {room} gewirkt hat. Sieh mit liste nach und sag es noch einmal, wenn nicht.",
 	Failed:       "Das ging in {room} nicht, und ich weiß nicht warum; im Protokoll steht es für die, die mich betreiben.",
 	Unreadable:   "Ich kann deine Nachricht nicht lesen: Deine App hat ihren Schlüssel verteilt, bevor ich hier lesen durfte. Schreibe in Element /discardsession und dann noch einmal, was du möchtest.",
+	ListenHow:    "Sag mitlesen an oder mitlesen aus.",
+	ListenPlain:  "{room} ist nicht verschlüsselt: Befehle lese ich dort ohnehin, wie es jeder auf dem Homeserver könnte.",
+	ListenOn:     "Ab jetzt lese ich in {room} mit und gehorche dort dem, was mit !lectern beginnt. Das habe ich allen darin gesagt. Was vorher geschrieben wurde, kann ich nicht lesen; wessen App schon länger läuft, muss vielleicht erst /discardsession schreiben. mitlesen aus beendet es.",
+	ListenOff:    "In {room} lese ich nicht mehr mit und habe die Schlüssel weggeworfen, die ich davon hatte.",
+	ListenSaid:   "{who} lässt mich ab jetzt in diesem Raum mitlesen, damit ihr mir hier Befehle schreiben könnt, etwa: !lectern hilfe. Ich bewahre nichts davon auf; wer hier moderiert, kann es beenden mit: !lectern mitlesen aus",
+	ListenEnded:  "{who} hat mir gesagt, dass ich in diesem Raum nicht mehr mitlesen soll. Die Schlüssel, die ich davon hatte, habe ich weggeworfen.",
+	NotModerator: "Das kann nur entscheiden, wer {room} moderiert: Du brauchst Berechtigungsstufe {level}; du hast {mine}.",
 	Admins:       "wer diesen Raum verwaltet",
 	OnlyOurs:     "„{name}“ in {room} wurde von Hand geändert, sodass ich es nicht mehr kenne. Entferne es in deiner App und füge ein neues hinzu.",
 }

@@ -20,6 +20,7 @@ const (
 	Rename  Verb = "rename"
 	Remove  Verb = "remove"
 	Restore Verb = "restore"
+	Listen  Verb = "listen"
 )
 
 const (
@@ -37,6 +38,7 @@ var verbs = map[string]struct {
 	lang Lang
 }{
 	"help": {Help, English}, "add": {Add, English}, "list": {List, English}, "rename": {Rename, English}, "remove": {Remove, English}, "delete": {Remove, English}, "restore": {Restore, English},
+	"listen": {Listen, English}, "mitlesen": {Listen, German},
 	"hilfe": {Help, German}, "hinzufügen": {Add, German}, "hinzufuegen": {Add, German}, "neu": {Add, German}, "liste": {List, German}, "umbenennen": {Rename, German},
 	"entfernen": {Remove, German}, "löschen": {Remove, German}, "zurück": {Restore, German}, "zurueck": {Restore, German}, "zurückholen": {Restore, German},
 }
@@ -49,6 +51,7 @@ type Command struct {
 	Kind string // of Add
 	Name string // of Add, Remove and Restore ("" where none is said); of Rename the present one
 	New  string // of Rename
+	Off  bool   // of Listen: no longer
 	Room string // name, alias or id after "in"; only in direct messages
 	// Problem is the sentence for a command that cannot be understood; Args go with it.
 	Problem Key
@@ -109,6 +112,14 @@ func (c *Command) arguments(words []word) {
 		c.add(words)
 	case Remove, Restore:
 		c.Name = join(words)
+	case Listen:
+		switch strings.ToLower(join(words)) {
+		case "", "on", "an", "ein":
+		case "off", "aus":
+			c.Off = true
+		default:
+			c.Problem = ListenHow
+		}
 	case Rename:
 		if c.Name, c.New = fromTo(words); c.New == "" {
 			c.Problem = RenameHow
