@@ -15,6 +15,7 @@ const (
 type limiter struct {
 	mu     sync.Mutex
 	people map[string]*minute // guarded by mu
+	swept  time.Time          // guarded by mu
 }
 
 type minute struct {
@@ -34,7 +35,7 @@ func (l *limiter) count(person string, now time.Time) int {
 	defer l.mu.Unlock()
 	m := l.people[person]
 	if m == nil {
-		if len(l.people) >= maxPeople {
+		if len(l.people) >= maxPeople && now.Sub(l.swept) >= time.Second {
 			l.sweep(now)
 		}
 		if len(l.people) >= maxPeople {
@@ -57,6 +58,7 @@ func (l *limiter) count(person string, now time.Time) int {
 }
 
 func (l *limiter) sweep(now time.Time) {
+	l.swept = now
 	for person, m := range l.people {
 		if now.Sub(m.began) >= time.Minute {
 			delete(l.people, person)

@@ -33,7 +33,7 @@ func (s *Service) listen(ctx context.Context, m Message, p *place, off bool) str
 	}
 	who := phrase.Args{"who": cmp.Or(phrase.Short(p.asker.Name), m.Sender)}
 	text := phrase.Say(phrase.English, told, who) + "\n\n" + phrase.Say(phrase.German, told, who)
-	if err := s.cfg.Talk.Say(ctx, p.ID, text, "", "told-"+m.Event); err != nil {
+	if err := s.say(ctx, p.ID, text, "", "told-"+m.Event); err != nil {
 		return s.failure(p, level, err)
 	}
 	return p.say(answer, nil)

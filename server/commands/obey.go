@@ -112,7 +112,7 @@ func (s *Service) showOnTop(ctx context.Context, p *place, id string, done phras
 	}
 	if err != nil {
 		s.cfg.Log.Warn("show a widget on top", "room", p.ID, "err", err)
-		return phrase.AddedAside
+		return phrase.AddedHidden
 	}
 	return done
 }

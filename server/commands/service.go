@@ -2,11 +2,13 @@ package commands
 
 import (
 	"context"
+	"errors"
 	"hash/fnv"
 	"log/slog"
 	"sync"
 	"time"
 
+	"github.com/educationpub/lectern/server/checkpoint"
 	"github.com/educationpub/lectern/server/commands/phrase"
 )
 
@@ -107,8 +109,24 @@ func (s *Service) handle(ctx context.Context, m Message) {
 	if answer == "" {
 		return
 	}
-	if err := s.cfg.Talk.Say(ctx, m.Room, answer, m.Event, "answer-"+m.Event); err != nil {
+	if err := s.say(ctx, m.Room, answer, m.Event, "answer-"+m.Event); err != nil {
 		s.cfg.Log.Warn("answer a command", "room", m.Room, "err", err)
+	}
+}
+
+// say tries again for as long as the homeserver asks for patience or does not answer: the same key is one notice.
+func (s *Service) say(ctx context.Context, room, text, to, key string) error {
+	for wait := 500 * time.Millisecond; ; wait *= 2 {
+		err := s.cfg.Talk.Say(ctx, room, text, to, key)
+		re, ok := errors.AsType[*checkpoint.RoomError](err)
+		if !ok || re.Kind != checkpoint.RateLimited && re.Kind != checkpoint.Unreachable && re.Kind != checkpoint.Failing {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(max(wait, re.RetryAfter)):
+		}
 	}
 }
 
@@ -206,7 +224,7 @@ func (s *Service) greetIn(ctx context.Context, v Visit) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	text := s.greeting(r, phrase.English) + "\n\n" + s.greeting(r, phrase.German)
-	if err := s.cfg.Talk.Say(ctx, v.Room, text, "", v.Key); err != nil {
+	if err := s.say(ctx, v.Room, text, "", v.Key); err != nil {
 		return err
 	}
 	return s.cfg.Greetings.Greeted(ctx, v.Room)

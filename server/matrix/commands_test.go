@@ -27,7 +27,7 @@ func TestGreeting(t *testing.T) {
 	t.Run("CM2 the greeting says what it is, what it needs, why, from whom, and how to talk to it", func(t *testing.T) {
 		for room, parts := range map[string][]string{
 			plain:  {"whiteboard", "power level 50", "/op " + tc.UserID() + " 50", "!lectern add whiteboard", "Berechtigungsstufe 50", "!lectern hinzufügen Tafel", "room's state", "teacher"},
-			class:  {"I have the power level", "I do not read along", "direct message", "Direktnachricht"},
+			class:  {"I have the power level", "I do not read along", "more than one of you", "direct message", "Direktnachricht"},
 			direct: {"Invite me to your room", "Lade mich in deinen Raum ein"},
 		} {
 			g := greetings(room)[0]
@@ -175,6 +175,36 @@ func TestCommandsInPlainRoom(t *testing.T) {
 			t.Errorf("answer: %q", got)
 		}
 	})
+	t.Run("CM9 a widget that was edited by hand", func(t *testing.T) {
+		second := newSpeaker(t, "second") // the first has had enough commands for this minute
+		if err := teacher.Invite(ctx, room, second.UserID); err != nil {
+			t.Fatal(err)
+		}
+		if err := second.Join(ctx, room); err != nil {
+			t.Fatal(err)
+		}
+		if err := teacher.SetPower(ctx, room, second.UserID, 50); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "power seen", 5*time.Second, func() bool { s, _ := tc.Standing(room, second.UserID); return s.Power == 50 })
+		for id, w := range teacher.widgetsOf(room) {
+			if w["name"] == "Stunde 5" {
+				w["name"] = 7
+				if _, err := teacher.SendState(ctx, room, widgets.EventType, id, w); err != nil {
+					t.Fatal(err)
+				}
+				await(t, "edit seen", 5*time.Second, func() bool { r, _ := tc.Room(room); return r.Widgets[0].Name == "" })
+				second.wants(room, tc, "!lectern list", "1. "+id+"\n2. Lesson 4")
+				second.wants(room, tc, `!lectern rename 1 "Named again"`, `is called "Named again" now`)
+				w["data"] = "none" // no longer one of ours
+				if _, err := teacher.SendState(ctx, room, widgets.EventType, id, w); err != nil {
+					t.Fatal(err)
+				}
+				tc.seen(t, room, 1)
+				second.wants(room, tc, "!lectern remove Named again", `There is no "Named again"`, "1. Lesson 4")
+			}
+		}
+	})
 	t.Run("CM10 ten commands a minute, then one sentence", func(t *testing.T) {
 		flood := newSpeaker(t, "flood")
 		if err := teacher.Invite(ctx, room, flood.UserID); err != nil {
@@ -187,7 +217,7 @@ func TestCommandsInPlainRoom(t *testing.T) {
 			flood.wants(room, tc, "!lectern hilfe", []string{"Was ich verstehe", "mehr als 10 Befehle"}[i/10])
 		}
 		late := flood.send(room, text("!lectern help"))
-		teacher.silent(room, tc, late)
+		student.silent(room, tc, late)
 	})
 }
 

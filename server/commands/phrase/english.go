@@ -20,6 +20,7 @@ const (
 	Added        Key = "added"         // name, room
 	AddedBelow   Key = "added.below"   // name, room: three are on top already
 	AddedAside   Key = "added.aside"   // name, room, level, companion: the layout could not be written
+	AddedHidden  Key = "added.hidden"  // name, room: the layout could not be written now
 	TooMany      Key = "too.many"      // max, room
 	ListHead     Key = "list.head"     // room
 	ListEmpty    Key = "list.empty"    // room
@@ -61,7 +62,7 @@ var english = map[Key]string{
 	NeedsLevel: "To keep the boards in the room's state, so that they belong to the room and not to a server, I need power level {level}. It can be given to me by {who}, in Element with: /op {companion} {level}",
 	HasLevel:   "I have the power level I need for that.",
 	RoomReads:  "Talk to me here: !lectern add whiteboard \"Lesson 3\" adds one, !lectern help says what else I can do. Only who may change widgets here can change anything.",
-	RoomSilent: "This room is encrypted and I do not read along. To add a board, write to {companion} in a direct message: add whiteboard \"Lesson 3\". Only who may change widgets here can change anything.",
+	RoomSilent: "This room is encrypted, and with more than one of you in it I do not read along. To add a board, write to {companion} in a direct message: add whiteboard \"Lesson 3\". Only who may change widgets here can change anything.",
 	HelpRoom: "What I understand:\n!lectern add whiteboard \"Lesson 3\"\n!lectern list\n!lectern rename \"Lesson 3\" \"Lesson 4\"\n!lectern remove \"Lesson 3\" (what was drawn is kept)\n!lectern restore (puts back what was removed last)\n!lectern listen off (where I was allowed to read: no longer)\n" +
 		"Auf Deutsch: !lectern hilfe",
 	HelpDirect: "What I understand:\nadd whiteboard \"Lesson 3\"\nlist\nrename \"Lesson 3\" \"Lesson 4\"\nremove \"Lesson 3\" (what was drawn is kept)\nrestore (puts back what was removed last)\nlisten on (I read commands in an encrypted room; who moderates it can say that, and everybody in it is told)\n" +
@@ -76,6 +77,7 @@ var english = map[Key]string{
 	Added:        "\"{name}\" is in {room} now, above the messages.",
 	AddedBelow:   "\"{name}\" is in {room} now. Three widgets are above the messages already, which is all there is room for: you find it in the room's information, under widgets.",
 	AddedAside:   "\"{name}\" is in {room} now; you find it in the room's information, under widgets. To show it above the messages I need power level {level} for the layout: /op {companion} {level}",
+	AddedHidden:  "\"{name}\" is in {room} now, but I could not show it above the messages. You find it in the room's information, under widgets.",
 	TooMany:      "There are {max} boards in {room} already. Remove one first.",
 	ListHead:     "In {room}:",
 	ListEmpty:    "There is no board in {room} yet. Add one: add whiteboard \"Lesson 3\"",

@@ -8,7 +8,7 @@ var german = map[Key]string{
 	NeedsLevel: "Um die Tafeln im Zustand des Raums aufzubewahren, damit sie dem Raum gehören und keinem Server, brauche ich Berechtigungsstufe {level}. Geben kann sie mir {who}, in Element mit: /op {companion} {level}",
 	HasLevel:   "Die Berechtigungsstufe, die ich dafür brauche, habe ich.",
 	RoomReads:  "Sprich hier mit mir: !lectern hinzufügen Tafel \"Stunde 3\" fügt eine hinzu, !lectern hilfe sagt, was ich noch kann. Ändern kann nur etwas, wer hier Widgets ändern darf.",
-	RoomSilent: "Dieser Raum ist verschlüsselt, und ich lese nicht mit. Für eine Tafel schreibe {companion} eine Direktnachricht: hinzufügen Tafel \"Stunde 3\". Ändern kann nur etwas, wer hier Widgets ändern darf.",
+	RoomSilent: "Dieser Raum ist verschlüsselt, und sobald mehr als eine Person außer mir darin ist, lese ich nicht mit. Für eine Tafel schreibe {companion} eine Direktnachricht: hinzufügen Tafel \"Stunde 3\". Ändern kann nur etwas, wer hier Widgets ändern darf.",
 	HelpRoom: "Was ich verstehe:\n!lectern hinzufügen Tafel \"Stunde 3\"\n!lectern liste\n!lectern umbenennen \"Stunde 3\" \"Stunde 4\"\n!lectern entfernen \"Stunde 3\" (was gezeichnet ist, bleibt erhalten)\n" +
 		"!lectern zurück (stellt wieder her, was zuletzt entfernt wurde)\n!lectern mitlesen aus (wo ich mitlesen darf: nicht mehr)\nIn English: !lectern help",
 	HelpDirect: "Was ich verstehe:\nhinzufügen Tafel \"Stunde 3\"\nliste\numbenennen \"Stunde 3\" \"Stunde 4\"\nentfernen \"Stunde 3\" (was gezeichnet ist, bleibt erhalten)\nzurück (stellt wieder her, was zuletzt entfernt wurde)\nmitlesen an (in einem verschlüsselten Raum lese ich Befehle; das kann sagen, wer ihn moderiert, und alle darin erfahren es)\n" +
@@ -23,6 +23,7 @@ var german = map[Key]string{
 	Added:        "„{name}“ ist jetzt in {room}, über den Nachrichten.",
 	AddedBelow:   "„{name}“ ist jetzt in {room}. Über den Nachrichten sind schon drei Widgets, für mehr ist dort kein Platz: Du findest es in den Informationen zum Raum, unter Widgets.",
 	AddedAside:   "„{name}“ ist jetzt in {room}; du findest es in den Informationen zum Raum, unter Widgets. Um es über den Nachrichten zu zeigen, brauche ich für das Layout Berechtigungsstufe {level}: /op {companion} {level}",
+	AddedHidden:  "„{name}“ ist jetzt in {room}, aber über den Nachrichten konnte ich es nicht zeigen. Du findest es in den Informationen zum Raum, unter Widgets.",
 	TooMany:      "In {room} sind schon {max} Tafeln. Entferne erst eine.",
 	ListHead:     "In {room}:",
 	ListEmpty:    "In {room} gibt es noch keine Tafel. Füge eine hinzu: hinzufügen Tafel \"Stunde 3\"",
