@@ -60,8 +60,12 @@ func New(cfg Config) *Service {
 	return s
 }
 
-// Heard takes a message and returns at once.
+// Heard takes a message and returns at once. What is not meant for the companion goes no further: a busy room must not fill the queue.
 func (s *Service) Heard(m Message) {
+	if _, ok := phrase.Parse(m.Body, m.Direct); !ok && m.Session == "" {
+		s.cfg.Observe("ignored")
+		return
+	}
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(m.Room))
 	select {

@@ -16,7 +16,7 @@ func TestGreeting(t *testing.T) {
 	greetings := func(room string) []said { return teacher.notices(room, tc.UserID()) }
 	greeted := func(room string, n int) {
 		t.Helper()
-		await(t, "greeting", 10*time.Second, func() bool { return len(greetings(room)) >= n })
+		await(t, "greeting", soon, func() bool { return len(greetings(room)) >= n })
 	}
 	plain := teacher.makeRoom(tc, map[string]any{"name": "Class 7b"})
 	class := teacher.makeClass(tc, "Class 8a", true, nil)
@@ -56,7 +56,7 @@ func TestGreeting(t *testing.T) {
 		if err := teacher.Kick(t.Context(), plain, tc.UserID(), ""); err != nil {
 			t.Fatal(err)
 		}
-		await(t, "kick seen", 5*time.Second, func() bool { return !tc.joined(plain, tc.UserID()) })
+		await(t, "kick seen", soon, func() bool { return !tc.joined(plain, tc.UserID()) })
 		if err := teacher.Invite(t.Context(), plain, tc.UserID()); err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +114,7 @@ func TestCommandsInPlainRoom(t *testing.T) {
 			t.Errorf("renamed: %v", w)
 		}
 		board := w["data"].(map[string]any)["board"]
-		await(t, "new name seen", 5*time.Second, func() bool { r, _ := tc.Room(room); return r.Widgets[0].Name == "Lesson 4" })
+		await(t, "new name seen", soon, func() bool { r, _ := tc.Room(room); return r.Widgets[0].Name == "Lesson 4" })
 		teacher.wants(room, tc, "!lectern list", "1. Lesson 4")
 		teacher.wants(room, tc, "!lectern remove lesson 4", `"Lesson 4" is no longer in Class 7b`, "kept", "restore")
 		if n := len(teacher.widgetsOf(room)); n != 0 {
@@ -171,7 +171,7 @@ func TestCommandsInPlainRoom(t *testing.T) {
 		}
 		other.wants(room, tc, "!lectern add "+strings.Repeat("x", 10_000), "too long")
 		got := other.ask(room, tc, "!lectern <b>\u202e\u0007</b>{word}@room\n\u2067")
-		if strings.ContainsAny(got, "\u202e\u0007\u2067\n") || !strings.Contains(got, "<b></b>{word}@room") {
+		if strings.ContainsAny(got, "\u202e\u0007\u2067\n") || !strings.Contains(got, "<b></b>{word}@ room") {
 			t.Errorf("answer: %q", got)
 		}
 	})
@@ -186,14 +186,14 @@ func TestCommandsInPlainRoom(t *testing.T) {
 		if err := teacher.SetPower(ctx, room, second.UserID, 50); err != nil {
 			t.Fatal(err)
 		}
-		await(t, "power seen", 5*time.Second, func() bool { s, _ := tc.Standing(room, second.UserID); return s.Power == 50 })
+		await(t, "power seen", soon, func() bool { s, _ := tc.Standing(room, second.UserID); return s.Power == 50 })
 		for id, w := range teacher.widgetsOf(room) {
 			if w["name"] == "Stunde 5" {
 				w["name"] = 7
 				if _, err := teacher.SendState(ctx, room, widgets.EventType, id, w); err != nil {
 					t.Fatal(err)
 				}
-				await(t, "edit seen", 5*time.Second, func() bool { r, _ := tc.Room(room); return r.Widgets[0].Name == "" })
+				await(t, "edit seen", soon, func() bool { r, _ := tc.Room(room); return r.Widgets[0].Name == "" })
 				second.wants(room, tc, "!lectern list", "1. "+id+"\n2. Lesson 4")
 				second.wants(room, tc, `!lectern rename 1 "Named again"`, `is called "Named again" now`)
 				w["data"] = "none" // no longer one of ours
@@ -232,7 +232,7 @@ func TestCommandsThatCannotBeObeyed(t *testing.T) {
 		if err := teacher.SetPower(ctx, weak, tc.UserID(), 50); err != nil {
 			t.Fatal(err)
 		}
-		await(t, "power seen", 5*time.Second, func() bool { s, _ := tc.Standing(weak, tc.UserID()); return s.Power == 50 })
+		await(t, "power seen", soon, func() bool { s, _ := tc.Standing(weak, tc.UserID()); return s.Power == 50 })
 		teacher.wants(direct, tc, "add whiteboard", `"Whiteboard" is in Weak now`)
 	})
 	t.Run("CM6 unknown rooms, and rooms one is not in, are equally unknown", func(t *testing.T) {
@@ -350,7 +350,7 @@ func TestTwoCompanions(t *testing.T) {
 	}
 	teacher := newSpeaker(t, "teacher")
 	room := teacher.makeClass(first, "Class 7b", false, map[string]int{second.UserID(): 50}, second.UserID())
-	await(t, "both see each other", 5*time.Second, func() bool {
+	await(t, "both see each other", soon, func() bool {
 		x, _ := first.Room(room)
 		y, _ := second.Room(room)
 		return len(x.Companions) == 1 && len(y.Companions) == 1

@@ -22,12 +22,10 @@ func (s *speaker) sessionOfEvent(room, ev string) string {
 			Session string `json:"session_id"`
 		} `json:"content"`
 	}
-	if err := s.Do(s.t.Context(), http.MethodGet, "/_matrix/client/v3/rooms/"+room+"/event/"+ev, nil, &e); err != nil {
-		s.t.Fatal(err)
-	}
-	if e.Content.Session == "" {
-		s.t.Fatal("the message has no session")
-	}
+	// Dendrite may not know an event yet that it has just taken.
+	await(s.t, "the message's session", soon, func() bool {
+		return s.Do(s.t.Context(), http.MethodGet, "/_matrix/client/v3/rooms/"+room+"/event/"+ev, nil, &e) == nil && e.Content.Session != ""
+	})
 	return e.Content.Session
 }
 
@@ -99,7 +97,7 @@ func TestEncryptedDirectMessage(t *testing.T) {
 			t.Fatal(err)
 		}
 		phone := &speaker{Client: second, t: t, device: newDevice(t, second)}
-		await(t, "device seen", 5*time.Second, func() bool {
+		await(t, "device seen", soon, func() bool {
 			d, err := tc.keys.GetDevices(ctx, id.UserID(teacher.UserID))
 			return err == nil && len(d) == 2
 		})
@@ -169,7 +167,7 @@ func TestEncryptedDirectMessage(t *testing.T) {
 		if _, err := tc.client.LeaveRoom(ctx, id.RoomID(direct)); err != nil { // the other person is no mightier here
 			t.Fatal(err)
 		}
-		await(t, "keys forgotten", 5*time.Second, func() bool { return !tc.has(t, session) })
+		await(t, "keys forgotten", soon, func() bool { return !tc.has(t, session) })
 	})
 }
 
@@ -210,13 +208,13 @@ func TestThirdPersonInDirectMessage(t *testing.T) {
 		if err := teacher.Invite(ctx, direct, third.UserID); err != nil {
 			t.Fatal(err)
 		}
-		await(t, "keys forgotten", 5*time.Second, func() bool { return !tc.has(t, before) })
+		await(t, "keys forgotten", soon, func() bool { return !tc.has(t, before) })
 		if err := third.Join(ctx, direct); err != nil {
 			t.Fatal(err)
 		}
 		dropped := tc.keys.dropped.Load()
 		secret := third.send(direct, text("!lectern help"))
-		await(t, "key dropped", 5*time.Second, func() bool { return tc.keys.dropped.Load() > dropped })
+		await(t, "key dropped", soon, func() bool { return tc.keys.dropped.Load() > dropped })
 		tc.stop(t)
 		for _, session := range []string{before, third.sessionOfEvent(direct, secret)} {
 			if f := contains(cfg.DataDir, session); f != "" {
@@ -243,9 +241,8 @@ func TestThirdPersonInDirectMessage(t *testing.T) {
 			t.Error("the session is not there to begin with")
 		}
 		tc = startTalking(outer, cfg)
-		if tc.has(t, session) || contains(cfg.DataDir, session) != "" {
-			t.Error("the session is still there")
-		}
+		// At once, if the first sync tells of the invitation, which on a busy machine it may not yet.
+		await(t, "keys forgotten", soon, func() bool { return !tc.has(t, session) && contains(cfg.DataDir, session) == "" })
 	})
 }
 
@@ -266,7 +263,7 @@ func TestReadingWhereAllowed(t *testing.T) {
 	}
 	reads := func(room string, want bool) {
 		t.Helper()
-		await(t, fmt.Sprintf("reading %v", want), 5*time.Second, func() bool {
+		await(t, fmt.Sprintf("reading %v", want), soon, func() bool {
 			tc.view.mu.RLock()
 			defer tc.view.mu.RUnlock()
 			return tc.view.rooms[room].read == want
@@ -279,7 +276,7 @@ func TestReadingWhereAllowed(t *testing.T) {
 	t.Run("MX16 an ordinary encrypted room is not read, commands in it neither", func(t *testing.T) {
 		dropped := tc.keys.dropped.Load()
 		ev := teacher.send(room, text("!lectern add whiteboard"))
-		await(t, "key dropped", 5*time.Second, func() bool { return tc.keys.dropped.Load() > dropped })
+		await(t, "key dropped", soon, func() bool { return tc.keys.dropped.Load() > dropped })
 		if f := contains(cfg.DataDir, teacher.sessionOfEvent(room, ev)); f != "" {
 			t.Errorf("session in %s", f)
 		}
@@ -315,7 +312,7 @@ func TestReadingWhereAllowed(t *testing.T) {
 			}
 			reads(room, false)
 		}
-		await(t, "keys forgotten", 5*time.Second, func() bool { return !tc.has(t, session) })
+		await(t, "keys forgotten", soon, func() bool { return !tc.has(t, session) })
 		write(t, tc, room, 1)
 		wantState(t, tc, room, 1) // its own keys are still there
 	})
@@ -325,12 +322,12 @@ func TestReadingWhereAllowed(t *testing.T) {
 		teacher.wants(direct, tc, "mitlesen an in Class 7b", "Ab jetzt lese ich in Class 7b mit")
 		reads(room, true)
 		told := func() string { return student.notices(room, tc.UserID())[0].body }
-		await(t, "told", 5*time.Second, func() bool { return strings.Contains(told(), "lets me read this room") })
+		await(t, "told", soon, func() bool { return strings.Contains(told(), "lets me read this room") })
 		fresh(student, room)
 		student.wants(room, tc, "!lectern list", "1. Lesson 3")
 		teacher.wants(direct, tc, "listen off in Class 7b", "no longer read Class 7b")
 		reads(room, false)
-		await(t, "told", 5*time.Second, func() bool { return strings.Contains(told(), "not to read this room any more") })
+		await(t, "told", soon, func() bool { return strings.Contains(told(), "not to read this room any more") })
 		plain := teacher.makeClass(tc, "Plain", false, nil)
 		teacher.wants(direct, tc, "listen in "+plain, "not encrypted")
 	})
@@ -346,7 +343,7 @@ func TestReadingWhereAllowed(t *testing.T) {
 		if err := allow(student.Client, room, map[string]any{"commands": true}); err != nil {
 			t.Fatal(err)
 		}
-		await(t, "seen", 5*time.Second, func() bool {
+		await(t, "seen", soon, func() bool {
 			tc.view.mu.RLock()
 			defer tc.view.mu.RUnlock()
 			return tc.view.rooms[room].allowedBy == student.UserID

@@ -21,6 +21,9 @@ import (
 	"github.com/educationpub/lectern/widgets"
 )
 
+// soon is how long these tests wait for other processes on a busy machine.
+const soon = 30 * time.Second
+
 // startTalking is a companion that obeys.
 func startTalking(t *testing.T, cfg Config) *testCompanion {
 	t.Helper()
@@ -85,7 +88,7 @@ func (s *speaker) send(room string, content any) string {
 	}
 	if s.encrypted(room) {
 		// A client shares its key with the members it knows of: after a join they come with /sync.
-		await(s.t, "members", 5*time.Second, func() bool {
+		await(s.t, "members", soon, func() bool {
 			s.device.sync()
 			l, err := s.device.cli.StateStore.(*mautrix.MemoryStateStore).GetRoomJoinedOrInvitedMembers(s.t.Context(), id.RoomID(room))
 			return err == nil && len(l) > 1
@@ -161,7 +164,7 @@ func (s *speaker) notices(room, companion string) (l []said) {
 func (s *speaker) answer(room, companion, to string) string {
 	s.t.Helper()
 	var got []said
-	await(s.t, "readable answer", 15*time.Second, func() bool {
+	await(s.t, "readable answer", soon, func() bool {
 		got = nil
 		for _, m := range s.notices(room, companion) {
 			if m.readable && m.to == to { // the key may come a moment after the message
@@ -217,7 +220,7 @@ func (s *speaker) makeRoom(tc *testCompanion, o map[string]any, invite ...string
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	await(s.t, "companion joins", 5*time.Second, func() bool {
+	await(s.t, "companion joins", soon, func() bool {
 		st, ok := tc.Standing(room, tc.UserID())
 		return ok && st.Joined && st.Complete
 	})
@@ -273,7 +276,7 @@ func (s *speaker) widgetsOf(room string) map[string]map[string]any {
 // seen waits until the companion's view has n widgets.
 func (tc *testCompanion) seen(t *testing.T, room string, n int) {
 	t.Helper()
-	await(t, "widgets in the view", 5*time.Second, func() bool { r, _ := tc.Room(room); return len(r.Widgets) == n })
+	await(t, "widgets in the view", soon, func() bool { r, _ := tc.Room(room); return len(r.Widgets) == n })
 }
 
 func messageOf(room, event, sender, body string) commands.Message {

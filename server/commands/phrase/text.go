@@ -54,9 +54,9 @@ func show(value any) string {
 // maxShown of somebody's text inside a sentence, in characters.
 const maxShown = 80
 
-// Short cleans a text and cuts it.
+// Short cleans a text for a sentence and cuts it. Older clients ring everybody's bell for "@room".
 func Short(s string) string {
-	s = Clean(s)
+	s = strings.ReplaceAll(Clean(s), "@room", "@ room")
 	if utf8.RuneCountInString(s) <= maxShown {
 		return s
 	}
