@@ -31,7 +31,7 @@ const (
 	workers     = 4  // messages of one room are handled in their order by one of them
 	waiting     = 64 // messages for each
 	patience    = 30 * time.Second
-	greetAgain  = 15 * time.Second
+	greetAgain  = time.Second // doubling to greetSeldom
 	greetSeldom = 10 * time.Minute
 	maxSessions = 1000
 )
@@ -188,18 +188,16 @@ func (s *Service) firstOf(session string) bool {
 // --- greeting ---
 
 func (s *Service) greet(ctx context.Context) {
-	again := time.NewTicker(greetAgain)
-	defer again.Stop()
 	type failed struct {
 		next time.Time
 		wait time.Duration
 	}
 	late := map[string]failed{} // rooms where it did not work, perhaps because the companion may not write
 	for {
-		still := map[string]failed{}
+		still, pause := map[string]failed{}, greetSeldom
 		for _, v := range s.cfg.Greetings.Due() {
 			f, ok := late[v.Key]
-			if !ok || time.Now().After(f.next) {
+			if !ok || !time.Now().Before(f.next) {
 				err := s.greetIn(ctx, v)
 				if err == nil || ctx.Err() != nil {
 					continue
@@ -209,13 +207,14 @@ func (s *Service) greet(ctx context.Context) {
 				s.cfg.Log.Warn("greet in a room", "room", v.Room, "again_in", f.wait, "err", err)
 			}
 			still[v.Key] = f
+			pause = min(pause, time.Until(f.next))
 		}
 		late = still
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.wake:
-		case <-again.C:
+		case <-time.After(pause):
 		}
 	}
 }

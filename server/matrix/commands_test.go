@@ -60,6 +60,7 @@ func TestGreeting(t *testing.T) {
 		if err := teacher.Invite(t.Context(), plain, tc.UserID()); err != nil {
 			t.Fatal(err)
 		}
+		await(t, "joins again", soon, func() bool { return tc.joined(plain, tc.UserID()) })
 		greeted(plain, 2)
 	})
 }
