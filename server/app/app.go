@@ -22,6 +22,7 @@ import (
 	"github.com/educationpub/lectern/crdt/worker"
 	"github.com/educationpub/lectern/server"
 	"github.com/educationpub/lectern/server/checkpoint"
+	"github.com/educationpub/lectern/server/commands"
 	"github.com/educationpub/lectern/server/config"
 	"github.com/educationpub/lectern/server/identity"
 	"github.com/educationpub/lectern/server/matrix"
@@ -103,6 +104,7 @@ func run(ctx context.Context, cfg *config.Config, o Options, l net.Listener) err
 	ended := make(chan error, 1)
 	background.Go(func() error { ended <- ignoreCancel(p.companion.Run(late)); return nil })
 	background.Go(func() error { return ignoreCancel(p.checkpoints.Run(late)) })
+	background.Go(func() error { return ignoreCancel(p.commands.Run(late)) })
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.housekeeping(gctx) })
@@ -148,6 +150,7 @@ type parts struct {
 	registry    *prometheus.Registry
 	store       *store.Store
 	companion   *matrix.Companion
+	commands    *commands.Service
 	identity    *identity.Service
 	hub         *board.Hub
 	checkpoints *checkpoint.Checkpointer
@@ -190,10 +193,16 @@ func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err er
 	mc.OnOverwritten = func(room, typ, key string) { p.checkpoints.Overwritten(room, typ, key) }
 	mc.OnWritten = func(room, typ, key string) { p.checkpoints.Written(room, typ, key) }
 	mc.OnNeedsRewrite = mc.OnOverwritten
+	mc.OnMessage = func(m commands.Message) { p.commands.Heard(m) }
+	mc.OnVisit = func() { p.commands.Look() }
 	p.companion, err = matrix.New(mc)
 	if err != nil {
 		return nil, err
 	}
+	p.commands = commands.New(commands.Config{
+		Rooms: p.companion, Talk: p.companion, Memory: p.companion, Greetings: p.companion,
+		Companion: cfg.Matrix.UserID, Base: strings.TrimRight(cfg.PublicURL, "/"), Log: o.Log, Observe: m.command,
+	})
 	verifier, err := openid.New(openid.Config{
 		ServerName: p.companion.ServerName(), BaseURL: cfg.Matrix.Homeserver, Allowed: cfg.OpenID.AllowedServers, Denied: cfg.OpenID.DeniedServers,
 		AllowCIDRs: config.Prefixes(cfg.OpenID.AllowCIDRs), InsecureTLS: cfg.OpenID.InsecureTLS,

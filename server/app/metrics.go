@@ -34,6 +34,7 @@ type appMetrics struct {
 	carries  prometheus.Counter
 	saves    *prometheus.HistogramVec
 	saved    prometheus.Counter
+	commands *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *appMetrics {
@@ -58,7 +59,8 @@ func newMetrics(reg prometheus.Registerer) *appMetrics {
 	m.fault(nil)
 	m.saves = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "lectern_checkpoint_seconds", Help: "Merging boards and writing them to their rooms, by step and outcome.", Buckets: []float64{.01, .05, .2, 1, 5, 30}}, []string{"step", "outcome"})
 	m.saved = prometheus.NewCounter(prometheus.CounterOpts{Name: "lectern_checkpoint_bytes_total", Help: "Bytes written to rooms."})
-	reg.MustRegister(m.saves, m.saved)
+	m.commands = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lectern_commands_total", Help: "Messages the companion heard, by command or by why it was not obeyed."}, []string{"what"})
+	reg.MustRegister(m.saves, m.saved, m.commands)
 	reg.MustRegister(m.commits, m.group, m.durable, m.changes, m.bytes, m.refused, m.dropped, m.boards, m.sessions, m.failed, m.faults)
 	return m
 }
@@ -67,6 +69,8 @@ func (m *appMetrics) committed(requests int, took time.Duration) {
 	m.group.Observe(float64(requests))
 	m.commits.Observe(took.Seconds())
 }
+
+func (m *appMetrics) command(what string) { m.commands.WithLabelValues(what).Inc() }
 
 func (m *appMetrics) fault(f *store.Fault) {
 	for _, why := range []store.FaultKind{store.Full, store.Failing, store.Damaged} {

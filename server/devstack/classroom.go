@@ -2,10 +2,10 @@ package devstack
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"net/http"
-	"strings"
+
+	"github.com/educationpub/lectern/widgets"
 )
 
 // Room is what CreateClassroom makes.
@@ -43,55 +43,32 @@ func (c *Client) CreateClassroom(ctx context.Context, r Room) (roomID string, er
 }
 
 // Widget is one of Lectern's widgets in a room.
-type Widget struct {
-	ID    string `json:"id"`
-	Kind  string `json:"kind"`
-	Title string `json:"title"`
-	Board string `json:"board"`
-	URL   string `json:"url"` // with Element's template variables in it
-}
+type Widget = widgets.Widget
 
 // NewWidget mints a widget of a kind ("whiteboard") with a new board. base is Lectern's own URL, without a slash at the end.
-func NewWidget(base, kind, title string) Widget {
-	w := Widget{ID: "lectern-" + strings.ToLower(rand.Text()[:10]), Kind: kind, Title: title, Board: newBoardID()}
-	w.URL = w.urlAt(base)
-	return w
-}
-
-// urlAt names the page at this base. The room (which the page sends with its sign-in), theme and language are asked of the client: who somebody
-// is never comes from a URL.
-func (w Widget) urlAt(base string) string {
-	return base + "/widgets/" + w.Kind +
-		"?room_id=$matrix_room_id&theme=$org.matrix.msc2873.client_theme&lang=$org.matrix.msc2873.client_language"
-}
+func NewWidget(base, kind, title string) Widget { return widgets.New(base, kind, title) }
 
 // AddWidget puts a widget into a room or changes it there. Element lists only this event type.
 func (c *Client) AddWidget(ctx context.Context, room string, w Widget) error {
-	_, err := c.SendState(ctx, room, "im.vector.modular.widgets", w.ID, map[string]any{
-		"id": w.ID, "creatorUserId": c.UserID, "type": "m.custom", "name": w.Title, "url": w.URL,
-		"data": map[string]any{"board": w.Board, "kind": w.Kind, "title": ""},
-	})
+	_, err := c.SendState(ctx, room, widgets.EventType, w.ID, w.Content(c.UserID))
 	return err
 }
 
 // RemoveWidget takes a widget out of a room.
 func (c *Client) RemoveWidget(ctx context.Context, room, widgetID string) error {
-	_, err := c.SendState(ctx, room, "im.vector.modular.widgets", widgetID, map[string]any{})
+	_, err := c.SendState(ctx, room, widgets.EventType, widgetID, map[string]any{})
 	return err
 }
 
 // ShowOnTop opens widgets above the timeline for everybody (at most three).
-func (c *Client) ShowOnTop(ctx context.Context, room string, widgets ...Widget) error {
-	layout := map[string]any{}
-	for i, w := range widgets {
-		layout[w.ID] = map[string]any{"container": "top", "index": i, "width": 100 / len(widgets), "height": 60}
+func (c *Client) ShowOnTop(ctx context.Context, room string, shown ...Widget) error {
+	ids := make([]string, len(shown))
+	for i, w := range shown {
+		ids[i] = w.ID
 	}
-	_, err := c.SendState(ctx, room, "io.element.widgets.layout", "", map[string]any{"widgets": layout})
+	_, err := c.SendState(ctx, room, widgets.LayoutType, "", widgets.Layout(ids...))
 	return err
 }
-
-// newBoardID mints 128 random bits in lower-case base32 (26 characters), as a browser would that adds a widget.
-func newBoardID() string { return strings.ToLower(rand.Text()) }
 
 // joinAll lets invited people of one homeserver join.
 func joinAll(ctx context.Context, room string, people ...*Client) error {

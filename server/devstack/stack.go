@@ -337,7 +337,7 @@ func (b *builder) widgets(ctx context.Context) error {
 		return nil
 	}
 	for i, w := range b.file.Widgets {
-		if url := w.urlAt(b.options.LecternURL); url != w.URL {
+		if url := w.At(b.options.LecternURL); url != w.URL {
 			w.URL = url
 			if err := teacher.AddWidget(ctx, b.file.RoomID, w); err != nil {
 				return fmt.Errorf("move the %s to %s: %w", w.Kind, b.options.LecternURL, err)

@@ -17,6 +17,22 @@ type Levels struct {
 	Kick          int
 }
 
+// State is the power level that sending state events of a type needs.
+func (l Levels) State(typ string) int {
+	if level, ok := l.Events[typ]; ok {
+		return level
+	}
+	return l.StateDefault
+}
+
+// Moderator is the power level from which somebody is a moderator.
+func (l Levels) Moderator() int {
+	if level, ok := l.Events["com.educationpub.moderation.action"]; ok {
+		return level
+	}
+	return max(50, l.Kick)
+}
+
 // Standing is one person's place in a room, from the companion's own view of /sync.
 type Standing struct {
 	Joined bool

@@ -336,7 +336,7 @@ func RoleOf(st Standing, kind string) board.Role {
 		return otherwise
 	}
 	switch {
-	case st.Power == math.MaxInt || st.Power >= need("com.educationpub.moderation.action", max(50, st.Levels.Kick)):
+	case st.Power == math.MaxInt || st.Power >= st.Levels.Moderator():
 		return board.RoleModerator
 	case st.Power >= need("com.educationpub."+kind+".edit", st.Levels.EventsDefault):
 		return board.RoleParticipant

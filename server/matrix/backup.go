@@ -103,7 +103,7 @@ func (c *Companion) putSession(ctx context.Context, k *keyBackup, g *crypto.Inbo
 	return err
 }
 
-// ensureVersion finds the backup version of our key, or makes one, and brings every session into it.
+// ensureVersion finds the backup version of our key, or makes one, and brings every session of companions into it.
 func (c *Companion) ensureVersion(ctx context.Context, k *keyBackup) error {
 	info, err := c.client.GetKeyBackupLatestVersion(ctx)
 	var version id.KeyBackupVersion
@@ -133,6 +133,9 @@ func (c *Companion) ensureVersion(ctx context.Context, k *keyBackup) error {
 		return fmt.Errorf("read companion.db: %w", err)
 	}
 	for _, g := range sessions {
+		if !c.keys.backedUp(g) {
+			continue
+		}
 		if err := c.putSession(ctx, k, g); err != nil {
 			return requestError("store a key in the key backup", err)
 		}

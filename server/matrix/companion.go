@@ -1,6 +1,6 @@
 // Package matrix is the companion: the ordinary Matrix account through which Lectern is a member of rooms. It owns companion.db (its device, its
 // own Megolm keys, its access token), its own view of rooms from /sync (the only source of authorisation), and the encrypted state events that keep
-// boards in rooms. It does not read chat: room keys that it did not create never reach its disk. It refuses to write encrypted state under
+// boards in rooms. It does not read chat: room keys that it did not create never reach its disk, except where it is spoken to (reading.go). It refuses to write encrypted state under
 // a key that is not in the key backup, and to read state that fails any check of SPEC MX.
 //
 // This package and its openid package are the only importers of mautrix.
@@ -26,6 +26,7 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"github.com/educationpub/lectern/server/checkpoint"
+	"github.com/educationpub/lectern/server/commands"
 	"github.com/educationpub/lectern/server/identity"
 )
 
@@ -61,10 +62,15 @@ type Config struct {
 	// OnNeedsRewrite: somebody new cannot read a content event and its saved key is gone; only writing it again helps.
 	OnNeedsRewrite func(room, typ, key string)
 
+	// OnMessage: somebody has written where the companion may read (reading.go).
+	OnMessage func(commands.Message)
+	// OnVisit: a greeting may be due.
+	OnVisit func()
+
 	Logger *slog.Logger
 }
 
-// Companion implements identity.Rooms and checkpoint.Room. Its methods are safe for concurrent use after Start.
+// Companion implements identity.Rooms, checkpoint.Room and what commands need. Its methods are safe for concurrent use after Start.
 type Companion struct {
 	// Immutable after New.
 	cfg    Config
@@ -87,6 +93,9 @@ type Companion struct {
 	inbox    chan cryptoBatch
 	invites  chan invite
 	late     lateKeys
+	held     held
+	visits   visits
+	saved    time.Time // when the position in the stream was last kept; owned like since
 
 	// Guarded by writeMu: one lock per room that has been written to. Bounded by the rooms the companion is in.
 	writeMu sync.Mutex
@@ -99,6 +108,11 @@ type Companion struct {
 var (
 	_ identity.Rooms  = (*Companion)(nil)
 	_ checkpoint.Room = (*Companion)(nil)
+
+	_ commands.Rooms     = (*Companion)(nil)
+	_ commands.Talk      = (*Companion)(nil)
+	_ commands.Memory    = (*Companion)(nil)
+	_ commands.Greetings = (*Companion)(nil)
 )
 
 // New checks the configuration; it opens and asks nothing.
@@ -140,6 +154,7 @@ func New(cfg Config) (*Companion, error) {
 	c.view.me = cfg.UserID
 	c.view.bases = cfg.WidgetBases
 	c.late.init()
+	c.held.invited = map[string]invitedBy{}
 	return c, nil
 }
 

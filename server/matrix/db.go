@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS lectern_state_key (
 	room TEXT NOT NULL, type TEXT NOT NULL, state_key TEXT NOT NULL, session_id TEXT NOT NULL,
 	idx INTEGER NOT NULL, session_key BLOB NOT NULL, shared_history BOOLEAN,
 	PRIMARY KEY (room, type, state_key, session_id));
-CREATE TABLE IF NOT EXISTS lectern_encrypted_room (room TEXT PRIMARY KEY);`
+CREATE TABLE IF NOT EXISTS lectern_encrypted_room (room TEXT PRIMARY KEY);` + visitSchema
 
 func (c *Companion) openDB(ctx context.Context) error {
 	if c.db != nil {
@@ -65,6 +65,9 @@ func (c *Companion) openDB(ctx context.Context) error {
 	}
 	c.db = db
 	c.keys = &ownKeys{SQLCryptoStore: store, c: c}
+	if err := c.loadVisits(ctx); err != nil {
+		return err
+	}
 	return c.loadEncryptedRooms(ctx)
 }
 

@@ -19,6 +19,7 @@ import (
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
+	"github.com/educationpub/lectern/server/commands"
 	"github.com/educationpub/lectern/server/devstack"
 )
 
@@ -84,6 +85,8 @@ type testCompanion struct {
 	*Companion
 	cancel context.CancelFunc
 	done   chan error
+	talk   *commands.Service // nil if it only listens
+	hush   func()            // ends talk
 
 	mu      sync.Mutex
 	rooms   []string
@@ -136,6 +139,9 @@ func (tc *testCompanion) stop(t *testing.T) {
 	t.Helper()
 	if tc.cancel == nil {
 		return
+	}
+	if tc.hush != nil {
+		tc.hush()
 	}
 	tc.cancel()
 	tc.cancel = nil

@@ -13,7 +13,7 @@ import (
 
 // ownKeys is the crypto store the OlmMachine gets. Every way in which an inbound Megolm session can reach the disk (room key, forwarded key, answer
 // to a request, bundle, backup, key file) ends in PutGroupSession, so this is the one gate: the companion keeps only sessions it made
-// itself, and those of companions it is configured to believe.
+// itself, those of companions it is configured to believe, and those of rooms where it is spoken to (reading.go).
 type ownKeys struct {
 	*crypto.SQLCryptoStore
 	c *Companion
@@ -42,11 +42,19 @@ func (s *ownKeys) PutGroupSession(ctx context.Context, g *crypto.InboundGroupSes
 		}
 	case g.KeySource == id.KeySourceBackup && s.mayRestore(g.ID()):
 	case g.KeySource == id.KeySourceDirect && g.SourceUser != s.c.user && s.c.accept[string(g.SourceUser)]: // another companion whose checkpoints are believed
+	case g.KeySource == id.KeySourceDirect && g.SourceUser != s.c.user && s.c.mayKeep(string(g.RoomID), string(g.SourceUser)):
+	case g.KeySource == id.KeySourceDirect && g.SourceUser != s.c.user && s.c.held.hold(g):
+		return nil
 	default:
 		s.dropped.Add(1)
 		return nil
 	}
 	return s.SQLCryptoStore.PutGroupSession(ctx, g)
+}
+
+// backedUp: what members sent for rooms where the companion is spoken to stays here.
+func (s *ownKeys) backedUp(g *crypto.InboundGroupSession) bool {
+	return g.KeySource != id.KeySourceDirect || s.own(g) || s.c.accept[string(g.SourceUser)]
 }
 
 func (s *ownKeys) mayRestore(session id.SessionID) bool {

@@ -49,7 +49,7 @@ func (c *Companion) setUpSecrets(ctx context.Context) (*keyBackup, error) {
 		return nil, err
 	}
 	if err := c.crossSign(ctx, key); err != nil {
-		// Members who send keys to signed devices only matter to a companion that reads; this one does not. So this does not stop it.
+		// Only members who send keys to signed devices only cannot speak to it in encrypted rooms. So this does not stop it.
 		c.log.Error("cross-signing of the companion's device is not set up", "err", requestError("cross-signing", err))
 	}
 	k, err := c.fetchBackupKey(ctx, key)

@@ -34,7 +34,7 @@ func SignIn(ctx context.Context, cfg Config) (*Login, error) {
 const aside = dbName + ".signed-out"
 
 // Renew puts a new companion.db with a new login in place of the one whose token is gone. What a new device needs comes along: the key of the key backup, from
-// which the room keys are restored at the next Start, and which rooms are encrypted. The companion must be closed. The old file stays beside it.
+// which the room keys are restored at the next Start, which rooms are encrypted, and what is remembered of them. The companion must be closed. The old file stays beside it.
 func Renew(ctx context.Context, cfg Config, login *Login) (err error) {
 	old, err := New(cfg)
 	if err != nil {
@@ -45,6 +45,10 @@ func Renew(ctx context.Context, cfg Config, login *Login) (err error) {
 	}
 	backupKey, err := old.meta(ctx, "backup_key")
 	rooms := old.view.sticky
+	var visits func(context.Context, *Companion) error
+	if err == nil {
+		visits, err = copyVisits(ctx, old)
+	}
 	if err = errors.Join(err, old.Close()); err != nil {
 		return err
 	}
@@ -82,7 +86,7 @@ func Renew(ctx context.Context, cfg Config, login *Login) (err error) {
 				return err
 			}
 		}
-		return nil
+		return visits(ctx, c)
 	})
 }
 
@@ -90,7 +94,7 @@ func Renew(ctx context.Context, cfg Config, login *Login) (err error) {
 const metaRenewed = "renewed"
 
 // renewKeys gives a new device in place of an old one what the old one had. Without the recovery key the device cannot be cross-signed: members who send keys
-// to signed devices only matter to a companion that reads, and this one does not.
+// to signed devices only cannot speak to it in encrypted rooms, and are told so.
 func (c *Companion) renewKeys(ctx context.Context, k *keyBackup) (*keyBackup, error) {
 	if _, err := os.Stat(c.cfg.RecoveryKeyFile); err == nil {
 		if k, err = c.setUpSecrets(ctx); err != nil {

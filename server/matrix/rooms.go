@@ -12,6 +12,7 @@ import (
 	"maunium.net/go/mautrix"
 
 	"github.com/educationpub/lectern/crdt/board"
+	"github.com/educationpub/lectern/server/commands"
 	"github.com/educationpub/lectern/server/identity"
 )
 
@@ -35,6 +36,10 @@ type room struct {
 	visible    string            // history visibility
 	widgets    map[stateID]identity.Widget
 	contents   map[stateID]content // our content events as they stand in the room
+	name       string
+	alias      string
+	allowedBy  string // who let commands be read here, "" for nobody
+	read       bool   // readable, when last looked
 }
 
 type member struct {
@@ -213,12 +218,14 @@ type effect struct {
 	gone      bool // the companion is no longer in the room
 	lost      []stateID
 	written   []stateID // by other companions that are accepted
+	removed   []identity.Widget
 }
 
 func (e *effect) add(o effect) {
 	e.room, e.people, e.encrypted, e.gone = e.room || o.room, e.people || o.people, e.encrypted || o.encrypted, e.gone || o.gone
 	e.lost = append(e.lost, o.lost...)
 	e.written = append(e.written, o.written...)
+	e.removed = append(e.removed, o.removed...)
 }
 
 func (v *view) apply(name string, r *room, e *stateEvent, accept map[string]bool) (eff effect) {
@@ -260,6 +267,9 @@ func (v *view) applySingle(name string, r *room, e *stateEvent) effect {
 		}
 		_ = json.Unmarshal(e.Content, &h)
 		r.visible = h.Visibility
+	case "m.room.name", "m.room.canonical_alias", commands.AllowType:
+		r.applyAbout(e)
+		return effect{}
 	case "m.room.encryption":
 		r.encryption = e.Content
 		eff := effect{room: !v.sticky[name], encrypted: !v.sticky[name]}
@@ -269,6 +279,28 @@ func (v *view) applySingle(name string, r *room, e *stateEvent) effect {
 		return effect{}
 	}
 	return effect{room: true}
+}
+
+// applyAbout: what is no string is none.
+func (r *room) applyAbout(e *stateEvent) {
+	var c struct {
+		Name     any `json:"name"`
+		Alias    any `json:"alias"`
+		Commands any `json:"commands"`
+	}
+	_ = json.Unmarshal(e.Content, &c)
+	switch e.Type {
+	case "m.room.name":
+		s, _ := c.Name.(string)
+		r.name = clip(s, maxName)
+	case "m.room.canonical_alias":
+		s, _ := c.Alias.(string)
+		r.alias = clip(s, maxName)
+	case commands.AllowType:
+		if r.allowedBy = ""; c.Commands == true {
+			r.allowedBy = e.Sender
+		}
+	}
 }
 
 func (v *view) applyMember(r *room, e *stateEvent) effect {
@@ -298,7 +330,11 @@ func (v *view) applyWidget(r *room, e *stateEvent) effect {
 	w, ok := v.parseWidget(*e.Key, e.Content)
 	if !ok || !had && len(r.widgets) >= maxWidgets {
 		delete(r.widgets, id)
-		return effect{room: had}
+		eff := effect{room: had}
+		if had && id.typ == widgetTypes[0] && len(e.Content) <= len(`{}`) { // as clients remove one; what was changed is still there
+			eff.removed = []identity.Widget{old}
+		}
+		return eff
 	}
 	r.widgets[id] = w
 	return effect{room: !had || old != w}

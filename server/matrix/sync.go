@@ -15,6 +15,7 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"github.com/educationpub/lectern/server/checkpoint"
+	"github.com/educationpub/lectern/server/commands"
 )
 
 const (
@@ -47,11 +48,12 @@ type rawEvents struct {
 	Events []json.RawMessage `json:"events"`
 }
 
-// filter asks for state only. The timeline carries state changes too, and redactions; other types of it are not even sent.
-func filter(limit int) string {
+// filter asks for state. The timeline carries state changes too, redactions, and messages if they are asked for (encrypted ones come anyway: state is sent
+// under that type as well); other types of it are not even sent.
+func filter(limit int, messages ...string) string {
 	types := []string{
 		"m.room.create", "m.room.member", "m.room.power_levels", "m.room.encryption", "m.room.history_visibility", "m.room.encrypted",
-		"im.vector.modular.widgets", "m.widget",
+		"im.vector.modular.widgets", "m.widget", "m.room.name", "m.room.canonical_alias", commands.AllowType,
 		// Dendrite on SQLite knows no wildcards here.
 		"com.educationpub.whiteboard.content", "com.educationpub.notes.content", "com.educationpub.poll.content",
 		"com.educationpub.whiteboard.leftovers", "com.educationpub.notes.leftovers", "com.educationpub.poll.leftovers",
@@ -62,21 +64,22 @@ func filter(limit int) string {
 		"room": map[string]any{
 			"account_data": none, "ephemeral": none,
 			"state":    map[string]any{"lazy_load_members": false, "types": types},
-			"timeline": map[string]any{"lazy_load_members": false, "limit": limit, "types": append(types, "m.room.redaction")},
+			"timeline": map[string]any{"lazy_load_members": false, "limit": limit, "types": slices.Concat(types, []string{"m.room.redaction"}, messages)},
 		},
 	})
 	return string(b)
 }
 
-var firstFilter, nextFilter = filter(1), filter(100)
+var firstFilter, nextFilter = filter(1), filter(100, "m.room.message")
 
 func (c *Companion) syncOnce(ctx context.Context, timeout time.Duration) (*syncResponse, error) {
-	q := map[string]string{"timeout": "0", "filter": firstFilter}
-	limit := 5 * time.Minute // a first sync may be long
-	if c.since != "" {
-		q = map[string]string{"timeout": itoa(timeout.Milliseconds()), "since": c.since, "filter": nextFilter}
-		limit = timeout + syncGrace
+	if c.since == "" {
+		return c.syncRequest(ctx, map[string]string{"timeout": "0", "filter": firstFilter}, 5*time.Minute) // a first sync may be long
 	}
+	return c.syncRequest(ctx, map[string]string{"timeout": itoa(timeout.Milliseconds()), "since": c.since, "filter": nextFilter}, timeout+syncGrace)
+}
+
+func (c *Companion) syncRequest(ctx context.Context, q map[string]string, limit time.Duration) (*syncResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var resp syncResponse
@@ -93,9 +96,14 @@ func (c *Companion) syncOnce(ctx context.Context, timeout time.Duration) (*syncR
 	return &resp, nil
 }
 
-// firstSync fills the view. The position in the stream is not kept between runs: a complete answer is the only one that cannot lack anything.
+// firstSync fills the view. It does not go on from the position of the last run: a complete answer is the only one that cannot lack anything. That position
+// is for messages alone (position.go).
 func (c *Companion) firstSync(ctx context.Context) error {
 	c.since = ""
+	last, err := c.lastPosition(ctx)
+	if err != nil {
+		return err
+	}
 	resp, err := c.syncOnce(ctx, 0)
 	if err != nil {
 		return err
@@ -103,6 +111,10 @@ func (c *Companion) firstSync(ctx context.Context) error {
 	c.handle(ctx, resp)
 	// Device lists that changed meanwhile are in no first sync: everybody who shares an encrypted room is asked for once.
 	c.inbox <- cryptoBatch{lists: c.encryptedMembers()}
+	if err := errors.Join(c.endVisits(ctx), c.forgetUnreadable(ctx)); err != nil {
+		return err
+	}
+	c.catchUp(ctx, last)
 	for _, r := range c.Rooms() {
 		c.late.look(r)
 	}
@@ -115,10 +127,14 @@ func (c *Companion) syncLoop(ctx context.Context) error {
 	for {
 		resp, err := c.syncOnce(ctx, poll)
 		if ctx.Err() != nil {
+			c.keepPosition(context.WithoutCancel(ctx))
 			return ctx.Err()
 		}
 		if err == nil {
 			c.handle(ctx, resp)
+			if time.Since(c.saved) > keepEvery {
+				c.keepPosition(ctx)
+			}
 			wait, poll = 250*time.Millisecond, longPoll
 			continue
 		}
@@ -146,6 +162,7 @@ func (c *Companion) syncLoop(ctx context.Context) error {
 // other servers and a kick must not.
 func (c *Companion) handle(ctx context.Context, resp *syncResponse) {
 	effects := map[string]effect{}
+	var batch cryptoBatch
 	c.view.mu.Lock()
 	for name := range resp.Rooms.Leave {
 		if c.view.rooms[name] != nil {
@@ -178,15 +195,34 @@ func (c *Companion) handle(ctx context.Context, resp *syncResponse) {
 			delete(c.view.rooms, name)
 		}
 		effects[name] = eff
+		if fresh {
+			batch.settle = append(batch.settle, name)
+		}
+		if now := !eff.gone && c.view.readable(r); now != r.read {
+			if r.read = now; !now {
+				batch.forget = append(batch.forget, name)
+			}
+		}
 	}
 	c.view.mu.Unlock()
 	c.since = resp.NextBatch
 	c.lastSync.Store(new(time.Now()))
 
 	for name, eff := range effects {
+		if eff.gone {
+			batch.forget = append(batch.forget, name)
+			if err := c.endVisit(ctx, name); err != nil {
+				c.log.Error("forget a room that was left", "room", name, "err", err)
+			}
+		}
 		if eff.encrypted {
 			if _, err := c.db.Exec(ctx, "INSERT INTO lectern_encrypted_room (room) VALUES ($1) ON CONFLICT DO NOTHING", name); err != nil {
 				c.log.Error("remember that a room is encrypted", "room", name, "err", err)
+			}
+		}
+		for _, w := range eff.removed {
+			if err := c.removedByHand(ctx, name, w); err != nil {
+				c.log.Error("remember a removed widget", "room", name, "err", err)
 			}
 		}
 		if eff.room && c.cfg.OnRoom != nil {
@@ -212,9 +248,16 @@ func (c *Companion) handle(ctx context.Context, resp *syncResponse) {
 	for name, inv := range resp.Rooms.Invite {
 		c.invited(name, parseEvents(inv.State.Events))
 	}
-	if len(resp.ToDevice.Events) > 0 || len(resp.DeviceLists.Changed) > 0 || resp.OTK != nil {
+	if c.cfg.OnVisit != nil && len(c.Due()) > 0 {
+		c.cfg.OnVisit()
+	}
+	for name, joined := range resp.Rooms.Join {
+		batch.heard = append(batch.heard, c.hear(name, joined.Timeline.Events)...)
+	}
+	batch.toDevice, batch.lists, batch.otk = resp.ToDevice.Events, resp.DeviceLists.Changed, resp.OTK
+	if !batch.empty() {
 		select {
-		case c.inbox <- cryptoBatch{resp.ToDevice.Events, resp.DeviceLists.Changed, resp.OTK}:
+		case c.inbox <- batch:
 		case <-ctx.Done():
 		}
 	}
@@ -237,6 +280,13 @@ type cryptoBatch struct {
 	toDevice []json.RawMessage
 	lists    []id.UserID
 	otk      *mautrix.OTKCount
+	forget   []string // rooms that are no longer read
+	settle   []string // rooms that are new
+	heard    []heard
+}
+
+func (b *cryptoBatch) empty() bool {
+	return len(b.toDevice)+len(b.lists)+len(b.forget)+len(b.settle)+len(b.heard) == 0 && b.otk == nil
 }
 
 func (c *Companion) cryptoLoop(ctx context.Context) {
@@ -251,6 +301,11 @@ func (c *Companion) cryptoLoop(ctx context.Context) {
 }
 
 func (c *Companion) handleCrypto(ctx context.Context, b cryptoBatch) {
+	for _, room := range b.forget {
+		if err := c.forget(ctx, room); err != nil && ctx.Err() == nil {
+			c.log.Error("keys of a room that is no longer read are still there", "room", room, "err", err)
+		}
+	}
 	lists := slices.DeleteFunc(b.lists, func(u id.UserID) bool { return u == c.user }) // see recipients
 	for chunk := lists; len(chunk) > 0; {
 		n := min(len(chunk), 250)
@@ -273,6 +328,12 @@ func (c *Companion) handleCrypto(ctx context.Context, b cryptoBatch) {
 		if e.Content.ParseRaw(e.Type) == nil {
 			c.machine.HandleToDeviceEvent(ctx, &e)
 		}
+	}
+	for _, room := range b.settle {
+		c.settle(ctx, room)
+	}
+	for _, h := range b.heard {
+		c.listen(ctx, h)
 	}
 	if b.otk != nil {
 		c.machine.HandleOTKCounts(ctx, b.otk)
@@ -313,6 +374,7 @@ func (c *Companion) encryptedRoomsOf(user string) (l []string) {
 type invite struct {
 	room, by string
 	accept   bool
+	direct   bool
 	tries    int
 }
 
@@ -321,15 +383,25 @@ func (c *Companion) invited(name string, state []*stateEvent) {
 	inv := invite{room: name}
 	for _, e := range state {
 		if e.Type == "m.room.member" && e.Key != nil && *e.Key == c.cfg.UserID {
-			inv.by = e.Sender
+			inv.by, inv.direct = e.Sender, isDirect(e.Content)
 		}
 	}
-	inv.accept = c.mayInvite(inv.by)
+	if inv.accept = c.mayInvite(inv.by); inv.accept && inv.direct {
+		c.held.expect(name, inv.by)
+	}
 	select {
 	case c.invites <- inv:
 	default:
 		c.log.Warn("too many invites at once, one is left unanswered until the next start", "room", name)
 	}
+}
+
+// isDirect: the invitation says that the room is a direct message.
+func isDirect(content json.RawMessage) bool {
+	var m struct {
+		Direct any `json:"is_direct"`
+	}
+	return json.Unmarshal(content, &m) == nil && m.Direct == true
 }
 
 // mayInvite: patterns with "@" match the whole id, others the server name.
@@ -361,6 +433,9 @@ func (c *Companion) answer(ctx context.Context, inv invite) {
 	defer cancel()
 	var err error
 	if inv.accept {
+		if err = c.beginVisit(rq, inv.room, inv.direct); err != nil {
+			c.log.Error("note an invitation", "room", inv.room, "err", err)
+		}
 		_, err = c.client.JoinRoomByID(rq, id.RoomID(inv.room))
 	} else {
 		c.log.Info("invite refused: the inviter is not allowed to", "room", inv.room, "server", hostOf(inv.by))

@@ -137,7 +137,7 @@ func TestForeignKeysAreDropped(t *testing.T) {
 	cfg := newAccount(t)
 	tc := startCompanion(t, cfg)
 	teacher := newUser(t, "teacher")
-	room := newTestRoom(t, tc, teacher, true)
+	room := newTestRoom(t, tc, teacher, true, newUser(t, "student").UserID)
 	member := newDevice(t, teacher)
 	write(t, tc, room, 1)
 	t.Run("MX16 room keys of members are on no disk of the companion", func(t *testing.T) {
