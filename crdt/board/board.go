@@ -224,12 +224,16 @@ func (b *Board) try(sub *submission) verdict {
 		observe.Dropped("change_dead_actor", 1)
 		return over
 	}
+	own := known && sub.err == nil && b.actors[actor] == s.person && !actor.ofServer()
+	if own && p != nil && sub.epoch < p.epoch && p.epoch-sub.epoch <= lateEpochs && p.at(sub.epoch) == nil {
+		return b.late(sub, p, actor) // it waits for its archive: whatever may be said against it, it may be in the log already
+	}
 	switch {
 	case role < RoleParticipant:
 		return b.refuse(sub, actor, ErrReadOnly.code, ErrReadOnly.text)
 	case sub.err != nil:
 		return b.refuse(sub, actor, change.Code(sub.err), sub.err.Error())
-	case !known || b.actors[actor] != s.person || actor.ofServer():
+	case !own:
 		return b.refuse(sub, actor, "wrong_actor", "The change was made under an actor that was not issued to you on this board.")
 	case b.dead[actor]:
 		return b.refuse(sub, actor, "gap", "The change builds on one that was refused.")
@@ -237,7 +241,7 @@ func (b *Board) try(sub *submission) verdict {
 		return b.refuse(sub, actor, ErrUnknownDoc.code, ErrUnknownDoc.text)
 	case sub.epoch > p.epoch:
 		return b.refuse(sub, actor, unknownEpoch, "The page has not had this epoch.")
-	case p.at(sub.epoch) != nil && !b.rules.MayDraw(role, s.person, sub.doc): // otherwise it may be in the log already: known when the archive is there
+	case !b.rules.MayDraw(role, s.person, sub.doc):
 		return b.refuse(sub, actor, errLocked.code, errLocked.text)
 	}
 	if sub.epoch < p.epoch {

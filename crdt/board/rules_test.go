@@ -117,6 +117,30 @@ func TestRules(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+	inBubble(t, "RU2 EP5 a late change that is in the log already is known, whatever forbids it now: its archive is read first", func(t *testing.T, r *rig) {
+		r.set(mod, board.RoleModerator)
+		a := r.join(ada)
+		chunk := a.draw(1)[0]
+		a.settle()
+		r.squash(a.doc)
+		a.s.Leave()
+		time.Sleep(6 * time.Minute) // the board closes, and knows nothing of epoch 0 when it opens again
+		r.join(mod)
+		for _, forbid := range []func(){
+			func() { r.ruled(mod, "draw", "moderators") },
+			func() { r.set(ada, board.RoleViewer) },
+		} {
+			forbid()
+			b := r.join(ada, func(j *board.Join) { j.Actor = a.w.Actor })
+			b.epoch = 0
+			b.submit(chunk)
+			b.settle()
+			wantCodes(t, b)
+			want(t, "known", len(events[board.KnownEvent](b)), 1)
+			b.s.Leave()
+			time.Sleep(20 * time.Minute) // its archive is forgotten
+		}
+	})
 	inBubble(t, "RU3 rules stand in the log's order, newcomers and a board that opens again have them, also one from the room", func(t *testing.T, r *rig) {
 		r.set(mod, board.RoleModerator)
 		a := r.join(ada)
