@@ -278,6 +278,25 @@ describe("binding", () => {
     for (const p of [a, b]) expect(p.scene.get("r").boundElements!.map((e) => e.id).sort()).toEqual(["x", "y"]);
     expect(deriveBound([...a.scene.list])).toEqual([]);
   });
+  test("WG25 also after the editor gave an arrow its shape back, and not the shape its arrow", () => {
+    const [a, b] = [new Person(1), new Person(2)];
+    a.scene.add(rectangle("r"));
+    const bound = { startBinding: { elementId: "r", focus: 0, gap: 1 } };
+    a.scene.add(rectangle("x", { type: "arrow", index: "a2", points: [[0, 0], [9, 9]], endBinding: null, startArrowhead: null, endArrowhead: "arrow", elbowed: false, ...bound }));
+    a.commit();
+    exchange(a, b);
+    a.scene.change("x", { startBinding: null });
+    a.scene.change("r", { boundElements: null });
+    a.commit();
+    exchange(a, b);
+    a.scene.change("x", bound); // undone
+    a.commit();
+    exchange(a, b);
+    for (const p of [a, b]) expect(p.scene.get("r").boundElements!.map((e) => e.id)).toEqual(["x"]);
+    const replaced = a.scene.replaced;
+    a.commit();
+    expect(a.scene.replaced).toBe(replaced); // once
+  });
   test("WG26 new indices differ although both computed the same", () => {
     const [a, b] = [new Person(1), new Person(2)];
     a.scene.add(rectangle("p", { index: "a0" }));

@@ -83,7 +83,9 @@ export class Binding {
     const stale = [...this.stale];
     this.stale.clear();
     const lost = elements.length < this.base.size ? [...this.base.keys()].filter((id) => !elements.some((e) => e.id === id)) : [];
-    if (changed.size > 0 || stale.length > 0 || lost.length > 0) this.render([...stale, ...lost], changed);
+    // What hangs on what is derived for the user's own doing too: the editor's undo gives an arrow its shape back, and not always the shape its arrow.
+    const hangs = dirty.some((e) => e.type === "arrow" || e.type === "text" || (e.boundElements?.length ?? 0) > 0) && deriveBound([...elements]).length > 0;
+    if (changed.size > 0 || stale.length > 0 || lost.length > 0 || hangs) this.render([...stale, ...lost], changed, hangs);
     if (refused.size > 0) this.options.unsupported?.(refused);
     return writes.length > 0;
   }
@@ -234,11 +236,10 @@ export class Binding {
     return { ...e, ...decoded, version: e.version + 1, versionNonce: nonce() } as SceneElement;
   }
 
-  private render(ids: Iterable<string>, changed: Map<string, SceneElement | undefined> = new Map()): void {
+  private render(ids: Iterable<string>, changed: Map<string, SceneElement | undefined> = new Map(), bindings = false): void {
     const held = this.options.holdElements === false ? none : this.scene.held();
     const map = new Map(this.scene.elements().map((e) => [e.id, e]));
-    let touched = changed.size > 0;
-    let bindings = false;
+    let touched = changed.size > 0 || bindings;
     for (const [id, element] of changed) {
       if (element) map.set(id, element);
       else map.delete(id);
