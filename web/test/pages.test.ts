@@ -160,6 +160,23 @@ describe("pages", () => {
     t.close();
   });
 
+  test("RU3 RU6 rules that come by again, when the log is sent anew for a document, change nothing", async () => {
+    const t = classroom();
+    await t.settle();
+    const rule = (json: string) => t.server.entries.push(["rules", 0, 6, new Uint8Array(16), new TextEncoder().encode(json)]);
+    for (const draw of ["moderators", "", "chosen"]) rule(JSON.stringify({ draw }));
+    await t.settle();
+    const seen: string[] = [];
+    t.a.board.view.subscribe(() => seen.push(t.a.board.view.get().rules.draw));
+    void t.a.board.documents.refetch(); // from the genesis: everything again
+    await t.settle();
+    expect([seen.filter((draw) => draw !== "chosen"), t.a.board.view.get().ready, t.a.board.link.stats.gaps]).toEqual([[], true, 0]);
+    rule("{}");
+    await t.settle();
+    expect(t.a.board.view.get().rules.draw).toBe("");
+    t.close();
+  });
+
   test("WG93 cursors and elements in progress are shown to who is on the same page", () => {
     const p = new Presence();
     p.welcome(1);

@@ -151,9 +151,9 @@ export class Board {
       },
       welcome: (w, foreign) => this.welcomed(w, foreign),
       entries: (entries, from) => {
-        for (const e of entries) {
+        for (const [i, e] of entries.entries()) {
           if (e.kind === kinds.page) this.pages.added(e.doc);
-          if (e.kind === kinds.rules) this.ruled(e.bytes);
+          if (e.kind === kinds.rules) this.ruled(e.bytes, from + i);
         }
         if (this.watch.on) this.watch.grown(from + entries.length - 1);
         else this.documents.entries(entries, from);
@@ -366,7 +366,10 @@ export class Board {
 
   // ---- who may draw ----
 
-  private ruled(bytes: Uint8Array): void {
+  private ruledAt = 0; // place in the log of the rules that are known: when it is sent again, old ones come by
+  private ruled(bytes: Uint8Array, seq: number): void {
+    if (seq <= this.ruledAt) return;
+    this.ruledAt = seq;
     this.view.set({ rules: parseRules(bytes) });
     this.hinder();
     this.outstanding.roleChanged();
@@ -388,6 +391,7 @@ export class Board {
 
   private welcomed(w: Welcome, foreign: boolean): void {
     this.welcome = w;
+    this.ruledAt = w.seq;
     this.setActor(w.actor);
     this.presence.welcome(w.session);
     this.view.set({ role: w.role, rules: parseRules(w.rules), encrypted: w.encrypted, companion: w.companion, saved: w.saved });
