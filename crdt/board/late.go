@@ -225,7 +225,7 @@ func (h *Hub) readArchive(ctx context.Context, id ID, doc DocID, epoch uint32, o
 		}
 		return replay(p, e)
 	}
-	err := h.readDoc(ctx, id, doc, epoch+1, func(e *Entry) error {
+	err := readDoc(ctx, h.cfg.Log, id, doc, epoch+1, func(e *Entry) error {
 		here = here || e.Kind == KindEpoch && e.Actor == opened
 		if !here || e.Kind != KindEpoch && e.Kind != KindCarry {
 			return nil
@@ -238,7 +238,7 @@ func (h *Hub) readArchive(ctx context.Context, id ID, doc DocID, epoch uint32, o
 	if err != nil {
 		return nil, err
 	}
-	return a, h.readDoc(ctx, id, doc, epoch, func(e *Entry) error { return into(a.page, e) })
+	return a, readDoc(ctx, h.cfg.Log, id, doc, epoch, func(e *Entry) error { return into(a.page, e) })
 }
 
 type loadedMsg struct {

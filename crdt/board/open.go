@@ -42,12 +42,12 @@ func (h *Hub) load(ctx context.Context, id ID, room, kind string) (*Board, error
 		return nil, ErrDamaged.Because("board %s: %w", id, err)
 	}
 	for doc, p := range pages {
-		err := h.readDoc(ctx, id, doc, p.epoch, func(e *Entry) error { return replay(p.Page, e) })
+		err := readDoc(ctx, h.cfg.Log, id, doc, p.epoch, func(e *Entry) error { return replay(p.Page, e) })
 		if err != nil {
 			return nil, refusal(err, "open board %s: %w", id, err)
 		}
 	}
-	rules, err := h.readRules(ctx, id)
+	rules, err := ReadRules(ctx, h.cfg.Log, id)
 	if err != nil {
 		return nil, refusal(err, "open board %s: %w", id, err)
 	}
@@ -57,9 +57,9 @@ func (h *Hub) load(ctx context.Context, id ID, room, kind string) (*Board, error
 }
 
 // readDoc hands every entry of an epoch of a document to f; what f refuses makes the board damaged.
-func (h *Hub) readDoc(ctx context.Context, id ID, doc DocID, epoch uint32, f func(*Entry) error) error {
+func readDoc(ctx context.Context, log Log, id ID, doc DocID, epoch uint32, f func(*Entry) error) error {
 	for after := uint64(0); ; {
-		entries, err := h.cfg.Log.ReadDoc(ctx, id, doc, epoch, after, readEntries, readBytes)
+		entries, err := log.ReadDoc(ctx, id, doc, epoch, after, readEntries, readBytes)
 		if err != nil || len(entries) == 0 {
 			return err
 		}

@@ -22,8 +22,8 @@ const (
 const RulesDoc DocID = "rules"
 
 const (
-	maxRuled     = 500 // people that rules name
-	maxRulesSize = 256 << 10
+	maxRuled     = 500      // people that rules name
+	maxRulesSize = 32 << 10 // as JSON: an entry and a welcome fit a frame
 )
 
 // Rules say who may draw where, within what the room's power levels let them do. The zero value: everybody who may write. Moderators always may.
@@ -118,6 +118,8 @@ func (r *Rules) check() error {
 		return fmt.Errorf("%.40q may draw", r.Draw)
 	case len(r.Chosen) > maxRuled || len(r.Barred) > maxRuled || len(r.Pages) > maxPages:
 		return errors.New("too many people or pages")
+	case len(r.Bytes()) > maxRulesSize:
+		return errors.New("rules are too large")
 	case !sorted(r.Chosen) || !sorted(r.Barred) || !sorted(r.Pages):
 		return errors.New("people or pages are not in order")
 	}
@@ -164,9 +166,9 @@ func RulesEntry(seq uint64, r *Rules, by Person, at time.Time) Entry {
 	return Entry{Seq: seq, Doc: RulesDoc, Kind: KindRules, Hash: sha256.Sum256(binary.BigEndian.AppendUint64(b[:len(b):len(b)], seq)), Person: by, At: at, Bytes: b}
 }
 
-// readRules answers the rules that are in force.
-func (h *Hub) readRules(ctx context.Context, id ID) (r Rules, err error) {
-	err = h.readDoc(ctx, id, RulesDoc, 0, func(e *Entry) (err error) {
+// ReadRules answers the rules that are in force.
+func ReadRules(ctx context.Context, log Log, id ID) (r Rules, err error) {
+	err = readDoc(ctx, log, id, RulesDoc, 0, func(e *Entry) (err error) {
 		if e.Kind == KindRules {
 			r, err = ParseRules(e.Bytes)
 		}

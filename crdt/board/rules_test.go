@@ -220,6 +220,14 @@ func TestRules(t *testing.T) {
 			t.Fatal(err)
 		}
 		want(t, "entries", len(r.log.Entries(testBoard)), 500)
+		var err error
+		n := 0
+		for ; err == nil && n < 500; n++ { // of long names fewer fit
+			err = r.rule(mod, "person", fmt.Sprintf("@%d%s:example.org", n, strings.Repeat("x", 230)), "watch")
+		}
+		if size := len(r.log.Entries(testBoard)[len(r.log.Entries(testBoard))-1].Bytes); !errors.Is(err, board.ErrBadRules) || n < 50 || size > 32<<10 {
+			t.Fatalf("%d long names, %d bytes: %v", n, size, err)
+		}
 	})
 }
 

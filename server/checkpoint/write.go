@@ -88,29 +88,6 @@ func (c *Checkpointer) load(ctx context.Context, r *result) error {
 	return nil
 }
 
-// rules answers who may draw, nil for everybody.
-func (c *Checkpointer) rules(ctx context.Context, id board.ID) (*board.Rules, error) {
-	var last *board.Entry
-	for after := uint64(0); ; after = last.Seq {
-		entries, err := c.config.Log.ReadDoc(ctx, id, board.RulesDoc, 0, after, 256, 1<<20)
-		if err != nil {
-			return nil, fmt.Errorf("read the rules: %w", err)
-		}
-		if len(entries) == 0 {
-			break
-		}
-		last = &entries[len(entries)-1]
-	}
-	if last == nil {
-		return nil, nil
-	}
-	r, err := board.ParseRules(last.Bytes)
-	if err != nil {
-		return nil, board.ErrDamaged.Because("board %s: entry %d: %w", id, last.Seq, err)
-	}
-	return &r, nil
-}
-
 // oldest is the seq that every document's snapshot has reached.
 func oldest(meta board.Meta) uint64 {
 	seq := meta.Seq
@@ -185,8 +162,12 @@ func (c *Checkpointer) write(ctx context.Context, r *result) error {
 	if m.Authors, err = c.authors(ctx, j.id, rec, docs); err != nil {
 		return err
 	}
-	if m.Rules, err = c.rules(ctx, j.id); err != nil {
-		return err
+	rules, err := board.ReadRules(ctx, c.config.Log, j.id)
+	if err != nil {
+		return fmt.Errorf("read the rules: %w", err)
+	}
+	if !rules.IsZero() {
+		m.Rules = &rules
 	}
 	r.bases = maps.Clone(j.bases)
 	if r.bases == nil {

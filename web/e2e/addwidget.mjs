@@ -1,22 +1,15 @@
 // A teacher who has never heard of widgets: "New classroom" to the first stroke of a student; "Add to room" where Lectern is no member yet, also when
 // a step fails; rename, remove, put back; who may not; Lectern does not answer. By keyboard, at 360 px, in German, without accessibility violations.
-import fs from "node:fs";
 import path from "node:path";
+import { violations } from "./lib/axe.mjs";
 import { converged } from "./lib/board.mjs";
 import { until } from "./lib/stack.mjs";
 import { assert, run } from "./lib/test.mjs";
 
-const axe = fs.readFileSync(new URL("../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
 const WIDGET = "im.vector.modular.widgets";
 
 async function accessible(person, what) {
-  await person.page.evaluate(`${axe};0`);
-  const violations = await person.page.evaluate(async () => {
-    const rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
-    const result = await window.axe.run(document, { iframes: false, runOnly: rules });
-    return result.violations.map((v) => `${v.id}: ${v.nodes[0].html.slice(0, 160)}`);
-  });
-  assert.deepEqual(violations, [], `accessibility of ${what}`);
+  assert.deepEqual(await violations(person.page), [], `accessibility of ${what}`);
   assert.ok(await person.page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth), `${what} scrolls sideways`);
 }
 

@@ -1,19 +1,12 @@
 // The classroom page by itself: signing in with every outcome, staying signed in, invitations, questions by keyboard, tabs, losing the
 // homeserver, being removed, signing out; in both appearances, at 360 px, with no accessibility violation (WCAG 2.2 A and AA).
-import fs from "node:fs";
+import { violations } from "./lib/axe.mjs";
 import { until } from "./lib/stack.mjs";
 import { assert, run } from "./lib/test.mjs";
 
-const axe = fs.readFileSync(new URL("../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
 
 async function accessible(person, what) {
-  await person.page.evaluate(`${axe};0`);
-  const violations = await person.page.evaluate(async () => {
-    const rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
-    const result = await window.axe.run(document, { iframes: false, runOnly: rules });
-    return result.violations.map((v) => `${v.id}: ${v.nodes[0].html.slice(0, 160)}`);
-  });
-  assert.deepEqual(violations, [], `accessibility of ${what}`);
+  assert.deepEqual(await violations(person.page), [], `accessibility of ${what}`);
 }
 
 await run("classroom", {}, async (t) => {

@@ -38,9 +38,17 @@ function classroom() {
     m.tell();
   };
   const shown = (m: Member) => (m.visible() as { id: string }[]).map((e) => e.id).sort();
-  const where = (m: Member) => [m.board.view.get().page, m.board.view.get().pages];
+  const where = (m: Member) => [m.board.view.get().page, m.board.view.get().docs.length];
   const close = () => [a, b].forEach((m) => m.board.close());
   return { server, a, b, settle, draw, shown, where, close };
+}
+
+async function twoPages() {
+  const t = classroom();
+  await t.settle();
+  t.server.addPage();
+  await t.settle();
+  return t;
 }
 
 describe("pages", () => {
@@ -95,10 +103,7 @@ describe("pages", () => {
   });
 
   test("WG91 a page is not turned while the server has not got everything, and says so after 5 s", async () => {
-    const t = classroom();
-    await t.settle();
-    t.server.addPage();
-    await t.settle();
+    const t = await twoPages();
     t.a.unread = true;
     t.draw(t.a, "first");
     t.a.board.turn(1);
@@ -116,10 +121,7 @@ describe("pages", () => {
   });
 
   test("WG91 offline no page is turned, and a break while turning leaves everybody where they are", async () => {
-    const t = classroom();
-    await t.settle();
-    t.server.addPage();
-    await t.settle();
+    const t = await twoPages();
     t.a.unread = true;
     t.draw(t.a, "first");
     t.a.board.turn(1);
@@ -139,10 +141,7 @@ describe("pages", () => {
   });
 
   test("WG91 a break after turning: the page opens when the connection is back", async () => {
-    const t = classroom();
-    await t.settle();
-    t.server.addPage();
-    await t.settle();
+    const t = await twoPages();
     t.a.online = false; // HTTP goes first
     t.a.board.turn(1);
     await t.settle(100);

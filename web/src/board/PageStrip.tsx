@@ -6,7 +6,8 @@ import type { View } from "./view";
 /** Which page of how many, and the way to the others. A board of one page shows only how to add one. */
 export function PageStrip({ view, board, writable, t }: { readonly view: View; readonly board: Board; readonly writable: boolean; readonly t: Translate }) {
   const [open, setOpen] = useState(false);
-  const { page, pages } = view;
+  const { page, docs } = view;
+  const pages = docs.length;
   useEffect(() => {
     const key = (e: KeyboardEvent) => {
       if (!e.altKey || e.ctrlKey || e.metaKey || (e.key !== "PageUp" && e.key !== "PageDown")) return;
@@ -25,9 +26,9 @@ export function PageStrip({ view, board, writable, t }: { readonly view: View; r
   const step = (to: number, label: string, sign: string, keys: string) => (
     <button type="button" aria-label={label} title={label} aria-keyshortcuts={keys} aria-disabled={offline || to < 0 || to >= pages} onClick={() => turn(to)}>{sign}</button>
   );
-  const locked = (i: number) => view.rules.pages.includes(view.docs[i] ?? "");
+  const locked = (i: number) => view.rules.pages.includes(docs[i] ?? "");
   const nameOf = (i: number) => t(locked(i) ? "pages.locked" : "pages.of", { page: i + 1, count: pages });
-  const doc = view.docs[page] ?? "";
+  const doc = docs[page] ?? "";
   const add = writable ? <button type="button" aria-label={t("pages.add")} title={t("pages.add")} aria-disabled={offline} onClick={() => !offline && void board.pages.add()}>+</button> : null;
   if (pages <= 1 && !add) return null;
   return (

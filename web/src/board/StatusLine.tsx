@@ -21,7 +21,7 @@ export function StatusLine({ view, t, pages, moderation }: { readonly view: View
   const viewer = view.role === "viewer";
   const toggle = (what: "people" | "details") => setOpen((o) => (o === what ? null : what));
   const { announcement: said } = view;
-  const spoken = said && (said.kind === "page" ? t("pages.of", { page: said.page + 1, count: view.pages }) : t(`announce.${said.kind}`, { name: said.name }));
+  const spoken = said && (said.kind === "page" ? t("pages.of", { page: said.page + 1, count: view.docs.length }) : t(`announce.${said.kind}`, { name: said.name }));
   return (
     <section className="status" aria-label={t("status.label")} onKeyDown={(e) => e.key === "Escape" && setOpen(null)}>
       {open === "people" ? <People view={view} t={t} moderation={moderation} /> : null}

@@ -95,7 +95,7 @@ export class Board {
       settled: () => this.page.unsaved === 0,
       turned: (from) => this.turned(from),
       changed: () => {
-        this.view.set({ pages: this.pages.list.length, docs: this.pages.list, page: this.pages.index, turning: this.pages.turning });
+        this.view.set({ docs: this.pages.list, page: this.pages.index, turning: this.pages.turning });
         this.hinder();
       },
       failed: (why) => this.notify({ kind: `pages.${why}` }),

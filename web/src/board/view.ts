@@ -35,7 +35,8 @@ export interface View {
   /** Spoken by screen readers when it changes. */
   readonly announcement: { readonly kind: "joined" | "left"; readonly name: string } | { readonly kind: "page"; readonly page: number } | undefined;
   readonly documentProblem: boolean;
-  readonly pages: number;
+  /** Documents of the pages, in their order. */
+  readonly docs: readonly string[];
   /** The open one, 0 for the first. */
   readonly page: number;
   /** Another one is about to be open. */
@@ -43,8 +44,6 @@ export interface View {
   readonly rules: Rules;
   /** Why this person does not draw on the open page. */
   readonly hindrance: Hindrance;
-  /** Documents of the pages, for rules. */
-  readonly docs: readonly string[];
 }
 
 /** Before anything is known. */
@@ -65,7 +64,6 @@ export const FIRST_VIEW: View = {
   notices: [],
   announcement: undefined,
   documentProblem: false,
-  pages: 0,
   page: 0,
   turning: false,
   rules: NO_RULES,
