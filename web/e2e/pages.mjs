@@ -42,7 +42,7 @@ await run("pages", {}, async (t) => {
       for (let i = 0; i <= page; i++) await a.board.ellipse([150 + 90 * i, 150], [210 + 90 * i, 220]);
     }
     assert.equal((await b.board.stats()).page, 0);
-    assert.match(await strip(b).innerText(), new RegExp(`1 / ${PAGES}`));
+    assert.match(await strip(b).innerText(), new RegExp(`1 of ${PAGES}`));
     await until("the first page has its stroke", async () => (await counts(b)) === 2);
     await shot(a, "2-last");
   });

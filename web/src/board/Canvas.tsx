@@ -80,10 +80,14 @@ const uiOptions: NonNullable<Props["UIOptions"]> = {
 export const Canvas = memo(function Canvas({ board, theme, language, viewOnly, t, onAPI, onScroll, onClear, onLink }: CanvasProps) {
   const api = useRef<ExcalidrawAPI | null>(null);
 
-  // Excalidraw's menu button has no name (axe: button-name). It is made anew when the layout changes.
+  // Excalidraw's menu button has no name (axe: button-name), and that of the zoom button is not what stands on it (label-content-name-mismatch). They are
+  // made anew when the layout changes.
   const root = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    const name = () => root.current?.querySelector(".main-menu-trigger:not([aria-label])")?.setAttribute("aria-label", t("menu"));
+    const name = () => {
+      root.current?.querySelector(".main-menu-trigger:not([aria-label])")?.setAttribute("aria-label", t("menu"));
+      root.current?.querySelector(".reset-zoom-button")?.removeAttribute("aria-label"); // its title says what it does
+    };
     const observer = new MutationObserver(name);
     if (root.current) observer.observe(root.current, { childList: true, subtree: true });
     name();

@@ -57,7 +57,7 @@ export function PageStrip({ view, board, writable, t }: { readonly view: View; r
           {step(page - 1, t("pages.previous"), "‹", "Alt+PageUp")}
           <button type="button" aria-label={nameOf(page)} aria-expanded={open} onClick={() => setOpen(!open)}>
             {locked(page) ? <Lock /> : null}
-            {page + 1} / {pages}
+            {t("pages.short", { page: page + 1, count: pages })}
           </button>
           {step(page + 1, t("pages.next"), "›", "Alt+PageDown")}
         </>

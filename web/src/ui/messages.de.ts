@@ -97,6 +97,7 @@ export const de: Catalogue = {
   "clear.confirm": "Seite leeren",
   "pages.label": "Seiten",
   "pages.of": "Seite {page} von {count}",
+  "pages.short": "{page} von {count}",
   "pages.locked": "Seite {page} von {count}, gesperrt",
   "pages.previous": "Vorige Seite",
   "pages.next": "Nächste Seite",

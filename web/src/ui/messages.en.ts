@@ -95,6 +95,7 @@ export const en = {
   "clear.confirm": "Clear the page",
   "pages.label": "Pages",
   "pages.of": "Page {page} of {count}",
+  "pages.short": "{page} of {count}",
   "pages.locked": "Page {page} of {count}, locked",
   "pages.previous": "Previous page",
   "pages.next": "Next page",
