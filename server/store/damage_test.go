@@ -154,15 +154,19 @@ func wrong(ctx context.Context, s *store.Store, l *life, file string) (damaged b
 
 var errWrong = errors.New("wrong")
 
-// readAs reads a board as its actor (page by page at its opening) and its sessions (in the order of the log) do.
+// readAs reads a board as its actor does, page by page at its opening, which looks whether the indexes agree, and then as its sessions do, in the order of
+// the log: of a board that does not open nobody reads the log.
 func readAs(ctx context.Context, s *store.Store, l *life, m board.Meta, file string) error {
-	for name, read := range map[string]func(after uint64) ([]board.Entry, error){
-		"page": func(after uint64) ([]board.Entry, error) { return s.ReadDoc(ctx, m.ID, doc, 0, after, 100, 1<<20) },
-		"log":  func(after uint64) ([]board.Entry, error) { return s.Read(ctx, m.ID, after, 100, 1<<20) },
+	for _, as := range []struct {
+		name string
+		read func(after uint64) ([]board.Entry, error)
+	}{
+		{"page", func(after uint64) ([]board.Entry, error) { return s.ReadDoc(ctx, m.ID, doc, 0, after, 100, 1<<20) }},
+		{"log", func(after uint64) ([]board.Entry, error) { return s.Read(ctx, m.ID, after, 100, 1<<20) }},
 	} {
-		after := uint64(0)
+		name, after := as.name, uint64(0)
 		for {
-			list, err := read(after)
+			list, err := as.read(after)
 			if err != nil {
 				return err
 			}
