@@ -154,7 +154,7 @@ var n int
 
 func ask(user string) Login {
 	n++
-	return Login{Server: "school.example", Token: fmt.Sprintf("t%d%s", n, user), Room: room, Widget: "w", From: netip.MustParseAddr("198.51.100.7")}
+	return Login{Proof: Proof{Server: "school.example", Token: fmt.Sprintf("t%d%s", n, user), From: netip.MustParseAddr("198.51.100.7")}, Room: room, Widget: "w"}
 }
 
 func code(t *testing.T, err error, want string) *Error {
