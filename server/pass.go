@@ -35,7 +35,7 @@ func (p *passes) give(person string) string {
 
 // person answers whose pass it is, if it holds.
 func (p *passes) person(pass string) (string, bool) {
-	b, err := base64.RawURLEncoding.DecodeString(pass)
+	b, err := base64.RawURLEncoding.Strict().DecodeString(pass)
 	if err != nil || len(pass) > maxPass || len(b) < 8+sha256.Size {
 		return "", false
 	}

@@ -74,7 +74,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	writeJSON(w, http.StatusOK, loginAnswer{
 		Token: g.Token, ExpiresMS: g.Expires.Milliseconds(), UserID: string(g.Session.Person), Role: g.Role.String(),
 		Board:     boardAnswer{string(g.Session.Board), g.Session.Kind},
-		Companion: s.cfg.Companion, Encrypted: s.cfg.Encrypted(q.RoomID), Docs: docs,
+		Companion: s.cfg.Companion, Encrypted: s.cfg.Encrypted(g.Session.Room), Docs: docs,
 	})
 	return nil
 }

@@ -100,7 +100,7 @@ func New(cfg Config) *Service {
 // Login asks for a session (docs/protocol.md §1.1).
 type Login struct {
 	Proof
-	Room   string
+	Room   string // "": the one that has the widget
 	Widget string
 }
 
@@ -190,6 +190,12 @@ func (s *Service) login(ctx context.Context, l Login) (Granted, error) {
 	user, err := s.prove(ctx, l.Proof)
 	if err != nil {
 		return Granted{}, err
+	}
+	if l.Room == "" {
+		var ok bool
+		if l.Room, ok = s.cfg.Rooms.RoomOf(user, l.Widget); !ok {
+			return Granted{}, &Error{Status: 404, Code: "no_widget", Message: "Your Matrix client does not say which room this is, and no single room that you and Lectern are members of has this widget."}
+		}
 	}
 	joined, err := s.cfg.Rooms.Confirm(ctx, l.Room, user)
 	if err != nil {
@@ -390,7 +396,7 @@ func (p Proof) valid() error {
 
 func (l Login) valid() error {
 	switch {
-	case !strings.HasPrefix(l.Room, "!") || len(l.Room) > 255:
+	case l.Room != "" && !strings.HasPrefix(l.Room, "!") || len(l.Room) > 255:
 		return malformed("room_id")
 	case l.Widget == "" || len(l.Widget) > 255:
 		return malformed("widget_id")
