@@ -51,6 +51,8 @@ type Config struct {
 	Hand func(ctx context.Context, st identity.StoredSession, up bool) error
 	// AddPage adds an empty page behind the others.
 	AddPage func(ctx context.Context, st identity.StoredSession) (board.DocID, error)
+	// Show puts a widget of ours above the messages of its room, for a person who may arrange it: "top", or "full", "level", "self" as in docs/protocol.md §8.
+	Show    func(ctx context.Context, person, room, widget string) (string, error)
 	Homes   Homes
 	Connect http.Handler // /v1/connect
 	// Ready names what keeps the server from serving, nil when all is well.
@@ -64,6 +66,7 @@ type Server struct {
 	cfg      Config
 	bundle   *bundle
 	metrics  *metrics
+	passes   *passes
 	draining atomic.Bool
 }
 
@@ -78,7 +81,7 @@ func New(cfg Config) (*Server, error) {
 	if len(cfg.ClientOrigins) == 0 {
 		cfg.Log.Error("client_origins is empty: no Matrix client can show a widget")
 	}
-	return &Server{cfg: cfg, bundle: b, metrics: newMetrics(cfg.Registry)}, nil
+	return &Server{cfg: cfg, bundle: b, metrics: newMetrics(cfg.Registry), passes: newPasses()}, nil
 }
 
 // Routes are all addresses of the server.
@@ -97,6 +100,14 @@ func (s *Server) Routes() http.Handler {
 	r.Get("/widgets/{kind}", s.handle(s.widgetPage))
 	r.Get("/assets/*", s.bundle.ServeHTTP)
 	r.Head("/assets/*", s.bundle.ServeHTTP)
+	r.Get("/integrations/", s.handle(s.integrationsPage))
+	r.Route("/integrations/api", func(r chi.Router) {
+		r.Use(s.forClients)
+		r.Post("/register", s.handle(s.register))
+		r.Get("/account", s.handle(s.account))
+		r.Post("/show", s.handle(s.show))
+		r.Options("/*", http.NotFound) // answered by forClients
+	})
 	r.Get("/healthz", s.handle(s.healthz))
 	r.Get("/readyz", s.handle(s.readyz))
 	r.Route("/v1", func(r chi.Router) {

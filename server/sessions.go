@@ -12,13 +12,20 @@ import (
 
 const maxLogin = 16 << 10
 
+// openID is the answer of a homeserver's request_token, as clients pass it on.
+type openID struct {
+	AccessToken      string `json:"access_token"`
+	TokenType        string `json:"token_type"`
+	MatrixServerName string `json:"matrix_server_name"`
+	ExpiresIn        int64  `json:"expires_in"` // not believed: Dendrite sends an absolute time
+}
+
+func (o openID) proof(r *http.Request) identity.Proof {
+	return identity.Proof{Server: o.MatrixServerName, Token: o.AccessToken, From: clientAddr(r.Context())}
+}
+
 type loginRequest struct {
-	OpenID struct {
-		AccessToken      string `json:"access_token"`
-		TokenType        string `json:"token_type"`
-		MatrixServerName string `json:"matrix_server_name"`
-		ExpiresIn        int64  `json:"expires_in"` // not believed: Dendrite sends an absolute time
-	} `json:"openid"`
+	OpenID   openID `json:"openid"`
 	RoomID   string `json:"room_id"`
 	WidgetID string `json:"widget_id"`
 }
@@ -51,10 +58,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	if err := readJSON(w, r, maxLogin, &q); err != nil {
 		return err
 	}
-	g, err := s.cfg.Identity.Login(r.Context(), identity.Login{
-		Server: q.OpenID.MatrixServerName, Token: q.OpenID.AccessToken, Room: q.RoomID, Widget: q.WidgetID,
-		From: clientAddr(r.Context()),
-	})
+	g, err := s.cfg.Identity.Login(r.Context(), identity.Login{Proof: q.OpenID.proof(r), Room: q.RoomID, Widget: q.WidgetID})
 	if err != nil {
 		return err
 	}
@@ -70,7 +74,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	writeJSON(w, http.StatusOK, loginAnswer{
 		Token: g.Token, ExpiresMS: g.Expires.Milliseconds(), UserID: string(g.Session.Person), Role: g.Role.String(),
 		Board:     boardAnswer{string(g.Session.Board), g.Session.Kind},
-		Companion: s.cfg.Companion, Encrypted: s.cfg.Encrypted(q.RoomID), Docs: docs,
+		Companion: s.cfg.Companion, Encrypted: s.cfg.Encrypted(g.Session.Room), Docs: docs,
 	})
 	return nil
 }

@@ -9,6 +9,7 @@ const bans = {
   ui: [{ group: ["../doc/*", "../link/*", "../host/*", "../board/*", "../classroom/*"], message: "ui knows no widget" }],
   board: [{ group: ["matrix-widget-api", "matrix-js-sdk*", "../classroom/*"], message: "only host and classroom speak to Matrix" }],
   classroom: [{ group: ["../board/*", "../doc/*", "../link/*"], message: "the classroom hosts widgets; it is not one" }],
+  integrations: [{ group: ["matrix-js-sdk*", "../board/*", "../doc/*", "../link/*", "../classroom/matrix"], message: "the client around the page speaks to Matrix" }],
 };
 
 export default tseslint.config(

@@ -6,7 +6,7 @@ import { cleanDist, excalidrawFonts, noPublicCDN, precompress } from "./build/pl
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
 // One entry per page. The server finds the hashed names in dist/.vite/manifest.json.
-const entries = ["src/entry/whiteboard.tsx", "src/entry/classroom.ts", "src/entry/classroom.tsx"].filter((e) => existsSync(at(e)));
+const entries = ["src/entry/whiteboard.tsx", "src/entry/classroom.ts", "src/entry/classroom.tsx", "src/entry/integrations.tsx"].filter((e) => existsSync(at(e)));
 
 const alias = [
   // The plain entry imports wasm as an ES module, which no build without a plugin can do. The slim entry takes a URL.

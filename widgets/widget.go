@@ -76,6 +76,12 @@ func ShowOnTop(layout json.RawMessage, id string) (_ json.RawMessage, changed bo
 	return withTop(all, places, append(top, id)), true
 }
 
+// IsOnTop says whether a layout shows a widget above the messages.
+func IsOnTop(layout json.RawMessage, id string) bool {
+	_, places := parseLayout(layout)
+	return slices.Contains(topOf(places), id)
+}
+
 // TakeOff takes a widget out of the layout; who stays on top shares its place.
 func TakeOff(layout json.RawMessage, id string) (_ json.RawMessage, changed bool) {
 	all, places := parseLayout(layout)

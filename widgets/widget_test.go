@@ -61,6 +61,9 @@ func TestLayout(t *testing.T) {
 			if top := fmt.Sprint(topOf(places)); !changed || top != c.want {
 				t.Errorf("on top: got %s, want %s", top, c.want)
 			}
+			if IsOnTop(json.RawMessage(c.layout), "new") || !IsOnTop(got, "new") {
+				t.Error("on top before, or not afterwards")
+			}
 			if again, changed := ShowOnTop(got, "new"); changed || string(again) != string(got) {
 				t.Errorf("shown twice: %s", again)
 			}

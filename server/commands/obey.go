@@ -99,20 +99,15 @@ func (s *Service) add(ctx context.Context, p *place, cmd phrase.Command) (string
 
 // showOnTop answers the sentence that tells where the widget is: done, or where it is when the layout has no place for it.
 func (s *Service) showOnTop(ctx context.Context, p *place, id string, done phrase.Key) phrase.Key {
-	if p.me.Power < p.levels.State(widgets.LayoutType) {
-		return phrase.AddedAside
-	}
-	layout, err := s.cfg.Talk.State(ctx, p.ID, widgets.LayoutType, "")
-	if err == nil {
-		next, changed := widgets.ShowOnTop(layout, id)
-		if !changed {
-			return phrase.AddedBelow
-		}
-		err = s.cfg.Talk.SetState(ctx, p.ID, widgets.LayoutType, "", next)
-	}
-	if err != nil {
+	shown, err := s.arrange(ctx, p, id)
+	switch {
+	case err != nil:
 		s.cfg.Log.Warn("show a widget on top", "room", p.ID, "err", err)
 		return phrase.AddedHidden
+	case shown == ShownLevel:
+		return phrase.AddedAside
+	case shown == ShownFull:
+		return phrase.AddedBelow
 	}
 	return done
 }

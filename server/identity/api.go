@@ -57,6 +57,8 @@ type Rooms interface {
 	// Confirm asks the homeserver now whether the person is joined (used at login and reconnect).
 	Confirm(ctx context.Context, room, user string) (bool, error)
 	Widget(room, widgetID string) (Widget, bool)
+	// RoomOf answers the one room the person is joined in that has this widget.
+	RoomOf(user, widgetID string) (room string, ok bool)
 	Encrypted(room string) bool
 	// Age is the time since the last completed /sync.
 	Age() time.Duration

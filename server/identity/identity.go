@@ -99,11 +99,9 @@ func New(cfg Config) *Service {
 
 // Login asks for a session (docs/protocol.md §1.1).
 type Login struct {
-	Server string // matrix_server_name
-	Token  string // OpenID access_token
-	Room   string
+	Proof
+	Room   string // "": the one that has the widget
 	Widget string
-	From   netip.Addr
 }
 
 // Granted is a new session.
@@ -114,49 +112,90 @@ type Granted struct {
 	Role    board.Role
 }
 
+// Proof of who somebody is: an OpenID token of their homeserver.
+type Proof struct {
+	Server string // matrix_server_name
+	Token  string // OpenID access_token
+	From   netip.Addr
+}
+
 // Login verifies the token at its homeserver, then membership, then the widget, in this order.
-func (s *Service) Login(ctx context.Context, l Login) (Granted, error) {
+func (s *Service) Login(ctx context.Context, l Login) (g Granted, err error) {
 	if err := l.valid(); err != nil {
 		return Granted{}, err
 	}
-	where := s.address(l.From)
-	if wait := s.failures.blocked(where, s.cfg.Now()); wait > 0 {
-		return Granted{}, &Error{Status: 429, Code: "rate_limited", Message: "Too many failed sign-ins from this network. Wait a moment and try again.", RetryAfter: wait}
-	}
-	g, err := s.login(ctx, l)
-	// Only failed proofs of identity count here: somebody who proved who they are and may not enter counts by person, so that a class whose
-	// room has closed does not lock out the school.
-	if e, ok := errors.AsType[*Error](err); ok && e.Status == 401 {
-		s.failures.add(where, s.weight(l.From), s.cfg.Now())
-	}
+	err = s.slowed(l.From, func() error {
+		g, err = s.login(ctx, l)
+		return err
+	})
 	return g, err
+}
+
+// Prove answers who somebody is, once for each proof; it gives access to nothing.
+func (s *Service) Prove(ctx context.Context, p Proof) (user string, err error) {
+	if err := p.valid(); err != nil {
+		return "", err
+	}
+	err = s.slowed(p.From, func() error {
+		user, err = s.prove(ctx, p)
+		return err
+	})
+	return user, err
+}
+
+// slowed does nothing for an address from which too many proofs of identity have failed. Only these count: somebody who proved who they are and may not
+// enter counts by person, so that a class whose room has closed does not lock out the school.
+func (s *Service) slowed(from netip.Addr, do func() error) error {
+	where := s.address(from)
+	if wait := s.failures.blocked(where, s.cfg.Now()); wait > 0 {
+		return &Error{Status: 429, Code: "rate_limited", Message: "Too many failed sign-ins from this network. Wait a moment and try again.", RetryAfter: wait}
+	}
+	err := do()
+	if e, ok := errors.AsType[*Error](err); ok && e.Status == 401 {
+		s.failures.add(where, s.weight(from), s.cfg.Now())
+	}
+	return err
+}
+
+func (s *Service) prove(ctx context.Context, p Proof) (string, error) {
+	select {
+	case s.verify <- struct{}{}:
+		defer func() { <-s.verify }()
+	default:
+		return "", &Error{Status: 503, Code: "overloaded", Message: "Too many people are signing in at this moment. Trying again.", RetryAfter: time.Second}
+	}
+	hash := sha256.Sum256([]byte("openid\x00" + p.Server + "\x00" + p.Token))
+	user, err := s.cfg.Verifier.Verify(ctx, p.Server, p.Token)
+	if err != nil {
+		return "", verifyError(err)
+	}
+	if wait := s.people.blocked(user, s.cfg.Now()); wait > 0 {
+		return "", &Error{Status: 429, Code: "rate_limited", Message: "You signed in many times within a minute. Wait a moment.", RetryAfter: wait}
+	}
+	s.people.add(user, 1, s.cfg.Now())
+	fresh, err := s.cfg.Store.SpendOpenID(ctx, hash, s.cfg.Now().Add(openIDMemory))
+	if err != nil {
+		return "", internal(err)
+	}
+	if !fresh {
+		return "", &Error{Status: 401, Code: "openid_replayed", Message: "This proof of identity has been used before. Reload the widget to get a new one."}
+	}
+	return user, nil
 }
 
 func (s *Service) login(ctx context.Context, l Login) (Granted, error) {
 	if age := s.cfg.Rooms.Age(); age > staleNew {
 		return Granted{}, stale(age)
 	}
-	select {
-	case s.verify <- struct{}{}:
-		defer func() { <-s.verify }()
-	default:
-		return Granted{}, &Error{Status: 503, Code: "overloaded", Message: "Too many people are signing in at this moment. Trying again.", RetryAfter: time.Second}
-	}
-	hash := sha256.Sum256([]byte("openid\x00" + l.Server + "\x00" + l.Token))
-	user, err := s.cfg.Verifier.Verify(ctx, l.Server, l.Token)
+	user, err := s.prove(ctx, l.Proof)
 	if err != nil {
-		return Granted{}, verifyError(err)
+		return Granted{}, err
 	}
-	if wait := s.people.blocked(user, s.cfg.Now()); wait > 0 {
-		return Granted{}, &Error{Status: 429, Code: "rate_limited", Message: "You signed in many times within a minute. Wait a moment.", RetryAfter: wait}
-	}
-	s.people.add(user, 1, s.cfg.Now())
-	fresh, err := s.cfg.Store.SpendOpenID(ctx, hash, s.cfg.Now().Add(openIDMemory))
-	if err != nil {
-		return Granted{}, internal(err)
-	}
-	if !fresh {
-		return Granted{}, &Error{Status: 401, Code: "openid_replayed", Message: "This proof of identity has been used before. Reload the widget to get a new one."}
+	if l.Room == "" {
+		var ok bool
+		if l.Room, ok = s.cfg.Rooms.RoomOf(user, l.Widget); !ok {
+			return Granted{}, &Error{Status: 404, Code: "no_widget", Message: "Your Matrix client does not say which room this is, and no single room that you and Lectern are members of has this widget."}
+		}
 	}
 	joined, err := s.cfg.Rooms.Confirm(ctx, l.Room, user)
 	if err != nil {
@@ -345,21 +384,28 @@ func RoleOf(st Standing, kind string) board.Role {
 	}
 }
 
-func (l Login) valid() error {
-	bad := func(what string) error {
-		return &Error{Status: 400, Code: "bad_json", Message: "The sign-in request is malformed: " + what + "."}
-	}
+func (p Proof) valid() error {
 	switch {
-	case l.Token == "" || len(l.Token) > maxTokenBytes:
-		return bad("openid.access_token")
-	case l.Server == "" || len(l.Server) > 255:
-		return bad("openid.matrix_server_name")
-	case !strings.HasPrefix(l.Room, "!") || len(l.Room) > 255:
-		return bad("room_id")
-	case l.Widget == "" || len(l.Widget) > 255:
-		return bad("widget_id")
+	case p.Token == "" || len(p.Token) > maxTokenBytes:
+		return malformed("openid.access_token")
+	case p.Server == "" || len(p.Server) > 255:
+		return malformed("openid.matrix_server_name")
 	}
 	return nil
+}
+
+func (l Login) valid() error {
+	switch {
+	case l.Room != "" && !strings.HasPrefix(l.Room, "!") || len(l.Room) > 255:
+		return malformed("room_id")
+	case l.Widget == "" || len(l.Widget) > 255:
+		return malformed("widget_id")
+	}
+	return l.Proof.valid()
+}
+
+func malformed(what string) error {
+	return &Error{Status: 400, Code: "bad_json", Message: "The sign-in request is malformed: " + what + "."}
 }
 
 func internal(err error) error {

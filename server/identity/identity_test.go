@@ -118,6 +118,12 @@ func (s *school) Widget(_, id string) (Widget, bool) {
 	s.asked++
 	return Widget{ID: id, Kind: "whiteboard", Board: "b" + board.ID(id)}, id == "w"
 }
+
+func (s *school) RoomOf(user, id string) (string, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return room, s.joined[room+user] && id == "w"
+}
 func (s *school) Encrypted(string) bool { return true }
 func (s *school) Age() time.Duration    { s.mu.Lock(); defer s.mu.Unlock(); return s.age }
 func (s *school) UserID() string        { return "@lectern:school.example" }
@@ -154,7 +160,7 @@ var n int
 
 func ask(user string) Login {
 	n++
-	return Login{Server: "school.example", Token: fmt.Sprintf("t%d%s", n, user), Room: room, Widget: "w", From: netip.MustParseAddr("198.51.100.7")}
+	return Login{Proof: Proof{Server: "school.example", Token: fmt.Sprintf("t%d%s", n, user), From: netip.MustParseAddr("198.51.100.7")}, Room: room, Widget: "w"}
 }
 
 func code(t *testing.T, err error, want string) *Error {
@@ -229,6 +235,21 @@ func TestLogin(t *testing.T) {
 			change(&l)
 			_, err := s.Login(ctx, l)
 			code(t, err, "bad_json")
+		}
+	})
+	t.Run("AU3 where the client does not say the room, it is the one that has the widget, for its members only", func(t *testing.T) {
+		s, sc, _ := setup(t)
+		l := ask(tea)
+		l.Room = ""
+		if g, err := s.Login(ctx, l); err != nil || g.Session.Room != room || g.Role != board.RoleModerator {
+			t.Fatalf("got %+v, %v", g, err)
+		}
+		for _, change := range []func(*Login){func(l *Login) { l.Widget = "x" }, func(*Login) { sc.joined[room+tea] = false }} {
+			l := ask(tea)
+			l.Room = ""
+			change(&l)
+			_, err := s.Login(ctx, l)
+			code(t, err, "no_widget")
 		}
 	})
 	t.Run("AU4 answers of the verifier keep their code", func(t *testing.T) {

@@ -120,6 +120,27 @@ func (c *Companion) Widget(room, widgetID string) (identity.Widget, bool) {
 	return identity.Widget{}, false
 }
 
+// RoomOf finds the room of a widget of ours, among those a person is joined in.
+func (c *Companion) RoomOf(user, widgetID string) (room string, ok bool) {
+	v := &c.view
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	for id, r := range v.rooms {
+		if m, member := r.members[user]; !member || !m.joined {
+			continue
+		}
+		for _, typ := range widgetTypes {
+			if _, there := r.widgets[stateID{typ, widgetID}]; there && room != id {
+				if room != "" {
+					return "", false
+				}
+				room = id
+			}
+		}
+	}
+	return room, room != ""
+}
+
 // Stands answers the id of the companion's own event that stands in a room under this type and key, as /sync told; "" where it is not its own or there is none.
 func (c *Companion) Stands(room, typ, key string) string {
 	c.view.mu.RLock()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/educationpub/lectern/server/devstack"
+	"github.com/educationpub/lectern/server/identity"
 )
 
 func TestMembershipFollowsTheRoom(t *testing.T) {
@@ -250,4 +251,32 @@ func TestRoomVersion12(t *testing.T) {
 			t.Errorf("companion: %+v", s)
 		}
 	})
+}
+
+func TestRoomOf(t *testing.T) {
+	const ada = "@ada:x"
+	at := func(joined bool, types ...string) *room {
+		r := &room{members: map[string]member{ada: {joined: joined}}, widgets: map[stateID]identity.Widget{}}
+		for _, typ := range types {
+			r.widgets[stateID{typ, "w"}] = identity.Widget{ID: "w"}
+		}
+		return r
+	}
+	for name, c := range map[string]struct {
+		rooms map[string]*room
+		want  string
+	}{
+		"the room that has it":            {map[string]*room{"!a": at(true, widgetTypes[0]), "!b": at(true)}, "!a"},
+		"once under each name":            {map[string]*room{"!a": at(true, widgetTypes...)}, "!a"},
+		"one that the person is not in":   {map[string]*room{"!a": at(false, widgetTypes[0]), "!b": {widgets: at(true, widgetTypes[0]).widgets}}, ""},
+		"two rooms have it":               {map[string]*room{"!a": at(true, widgetTypes[0]), "!b": at(true, widgetTypes[0])}, ""},
+		"two have it, the person is in 1": {map[string]*room{"!a": at(true, widgetTypes[0]), "!b": at(false, widgetTypes[0])}, "!a"},
+		"nobody has it":                   {map[string]*room{"!a": at(true)}, ""},
+	} {
+		companion := &Companion{}
+		companion.view.rooms = c.rooms
+		if got, ok := companion.RoomOf(ada, "w"); got != c.want || ok != (c.want != "") {
+			t.Errorf("AU3 %s: got %q, %v", name, got, ok)
+		}
+	}
 }

@@ -16,6 +16,7 @@ import { LoggerLevel, Tracing } from "@matrix-org/matrix-sdk-crypto-wasm";
 import type { Session } from "./account";
 import { WIDGET_TYPE, type WidgetState } from "./add/board";
 import { RoomServer } from "./add/server";
+import type { Client } from "./add/setup";
 import { serverOf } from "./config";
 import { shownName } from "./names";
 import { reasonOf } from "./reason";
@@ -77,7 +78,7 @@ export class StartError extends Error {
 
 const FIRST_SYNC_TRIES = 3;
 
-export class Classroom {
+export class Classroom implements Client {
   private snap: Snapshot = { sync: "starting", rooms: [], version: 0, ended: false };
   private readonly listeners = new Set<() => void>();
   private readonly details = new Map<string, { version: number; detail: RoomDetail | null }>();
@@ -127,6 +128,10 @@ export class Classroom {
     return classroom;
   }
 
+  get me(): string {
+    return this.session.userId;
+  }
+
   readonly get = (): Snapshot => this.snap;
 
   readonly subscribe = (listener: () => void): (() => void) => {
@@ -167,7 +172,11 @@ export class Classroom {
     return room ? powersOf(room) : { powerLevels: undefined, create: undefined };
   }
 
-  /** Names of a few members with at least this power, the most powerful first; without whoever asks and Lectern's account. */
+  widgetIds(roomId: string): string[] {
+    return this.detail(roomId)?.widgets.map((w) => w.id) ?? [];
+  }
+
+  /** The most powerful first. */
   whoHas(roomId: string, power: number, companion: string, most = 3): string[] {
     const { members = [], powers } = this.detail(roomId) ?? {};
     if (!powers) return [];
@@ -177,7 +186,6 @@ export class Classroom {
       .map((m) => m.name);
   }
 
-  /** Resolves when something has changed, at the latest after `ms`. */
   changed(ms: number): Promise<void> {
     return new Promise((resolve) => {
       const done = (): void => {

@@ -29,6 +29,7 @@ export class IdentityBlocked extends Error {
 }
 
 export interface Host {
+  /** "" where the client does not fill in the variables of the address. */
   readonly roomId: string;
   readonly widgetId: string;
   readonly theme: Theme;
@@ -85,7 +86,7 @@ export function startHost(config: PageConfig): Host | NoHost {
   const roomId = variable(query, "room_id", "roomId");
   const parentUrl = query.get("parentUrl") ?? "";
   const origin = originOf(parentUrl) ?? "";
-  if (window.parent === window || !widgetId || !roomId || !parentUrl) return { reason: "missing", origin, theme, language };
+  if (window.parent === window || !widgetId || !parentUrl) return { reason: "missing", origin, theme, language };
   if (!config.clientOrigins.includes(origin)) return { reason: "refused", origin, theme, language };
 
   // Before the SDK's own listener, which looks neither at the source nor at a list of origins (security: SPEC WG4).

@@ -1,6 +1,10 @@
 /** The requests that change rooms. State is read from the homeserver, not from the last /sync, and what stands there already is not written again: so every one of them may be repeated. */
 import { Method, type MatrixClient } from "matrix-js-sdk";
-import type { Content, WidgetState } from "./board";
+import { WIDGET_TYPE, type Content, type WidgetState } from "./board";
+import { LAYOUT_TYPE, layoutWith } from "./layout";
+import { same } from "./same";
+import type { Server } from "./setup";
+import type { Sentence } from "./steps";
 
 const TIMEOUT_MS = 30_000;
 /** Inviting a class is slowed down by default settings of homeservers. */
@@ -9,10 +13,9 @@ const LONGEST_WAIT_MS = 30_000;
 /** Of a hundred events each, when the past is looked through. */
 const PAGES = 5;
 
-export class RoomServer {
+export class RoomServer implements Server {
   constructor(private readonly client: MatrixClient) {}
 
-  /** The content of a state event, null if there is none. */
   async state(roomId: string, type: string, key = ""): Promise<Content | null> {
     try {
       return await this.request<Content>(Method.Get, statePath(roomId, type, key));
@@ -22,30 +25,38 @@ export class RoomServer {
     }
   }
 
-  /** Writes state unless it is so already. Says whether it wrote. */
   async put(roomId: string, type: string, key: string, content: Content): Promise<boolean> {
     if (same(await this.state(roomId, type, key), content)) return false;
     await this.request(Method.Put, statePath(roomId, type, key), content);
     return true;
   }
 
-  /** Invites unless the person is a member or invited; `again`: also who is invited. */
+  async empower(roomId: string, _userId: string, _level: number, content: Content): Promise<void> {
+    await this.put(roomId, "m.room.power_levels", "", content);
+  }
+
+  async arrange(roomId: string, live: readonly string[], ids: readonly string[]): Promise<Sentence | undefined> {
+    const layout = layoutWith((await this.state(roomId, LAYOUT_TYPE)) ?? undefined, live, ids);
+    if (layout) await this.put(roomId, LAYOUT_TYPE, "", layout);
+    return undefined;
+  }
+
   async invite(roomId: string, userId: string, again = false): Promise<void> {
     const membership = (await this.state(roomId, "m.room.member", userId))?.["membership"];
     if (membership === "join" || (membership === "invite" && !again)) return;
     await this.request(Method.Post, `/rooms/${encodeURIComponent(roomId)}/invite`, { user_id: userId });
   }
 
-  /** State events of a type in the room's past, newest first, as far as this person may see it and a few pages reach. */
-  async past(roomId: string, type: string): Promise<WidgetState[]> {
+  /** As far as this person may see the past and a few pages reach. */
+  async past(roomId: string): Promise<WidgetState[]> {
     const found: WidgetState[] = [];
-    const filter = JSON.stringify({ types: [type] });
+    const filter = JSON.stringify({ types: [WIDGET_TYPE] });
     let from: string | undefined;
     for (let page = 0; page < PAGES; page++) {
       const path = `/rooms/${encodeURIComponent(roomId)}/messages`;
       const { chunk, end } = await this.request<{ chunk: { type?: unknown; state_key?: unknown; content?: unknown }[]; end?: string }>(Method.Get, path, undefined, { dir: "b", limit: "100", filter, ...(from !== undefined && { from }) });
       for (const { type: of, state_key: id, content } of chunk) {
-        if (of === type && typeof id === "string" && typeof content === "object" && content !== null) found.push({ id, content: content as Content });
+        if (of === WIDGET_TYPE && typeof id === "string" && typeof content === "object" && content !== null) found.push({ id, content: content as Content });
       }
       if (end === undefined || end === from) break;
       from = end;
@@ -82,13 +93,4 @@ const statePath = (roomId: string, type: string, key: string): string => `/rooms
 
 function codeOf(err: unknown): string {
   return typeof err === "object" && err !== null && "errcode" in err && typeof err.errcode === "string" ? err.errcode : "";
-}
-
-/** Equal as JSON, whatever the order of keys. */
-export function same(a: unknown, b: unknown): boolean {
-  if (a === b) return true;
-  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null || Array.isArray(a) !== Array.isArray(b)) return false;
-  const [left, right] = [a as Content, b as Content];
-  const keys = Object.keys(left);
-  return keys.length === Object.keys(right).length && keys.every((k) => Object.hasOwn(right, k) && same(left[k], right[k]));
 }

@@ -223,4 +223,18 @@ export const de: Catalogue = {
   "create.partly": "Das Klassenzimmer ist da und kann benutzt werden. Was nicht geklappt hat, kann noch einmal versucht werden; nichts geschieht doppelt.",
   "create.cancel": "Abbrechen",
   "create.submit": "Anlegen",
+
+  "im.what": "Alle in diesem Raum können die Tafeln öffnen, mit jedem Matrix-Programm, das Widgets zeigt.",
+  "im.loading": "Der Raum wird angesehen …",
+  "im.failed": "Das geht gerade nicht",
+  "im.silent": "Ihr Matrix-Programm antwortet nicht. Bitte schließen Sie dieses Fenster und öffnen Sie es aus dem Raum noch einmal.",
+  "im.expired": "Ihr Matrix-Programm hat Sie hier vor zu langer Zeit angemeldet. Bitte schließen Sie dieses Fenster und öffnen Sie es noch einmal.",
+  "im.lectern": "Lectern hat geantwortet: {detail}",
+  "im.lecternSilent": "Lectern antwortet nicht. Prüfen Sie Ihre Verbindung und versuchen Sie es noch einmal; nichts geschieht doppelt.",
+  "im.added": "„{name}“ ist im Raum.",
+  "im.shown.full": "Die drei Plätze über den Nachrichten sind belegt. Man findet die Tafel in der Liste der Erweiterungen des Raums.",
+  "im.shown.level": "Lectern fehlt die Berechtigungsstufe dafür. Man findet die Tafel in der Liste der Erweiterungen des Raums.",
+  "im.shown.self": "Sie dürfen diesen Raum nicht anordnen. Man findet die Tafel in der Liste der Erweiterungen des Raums.",
+  "im.aloneTitle": "Tafeln für einen Raum Ihres Matrix-Programms",
+  "im.alone": "Diese Seite ist für das Innere Ihres Matrix-Programms: Öffnen Sie dort einen Raum, dann seine Erweiterungen, dann „Erweiterungen hinzufügen“.",
 };

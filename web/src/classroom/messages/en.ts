@@ -222,4 +222,18 @@ export const en = {
   "create.partly": "The classroom is there and can be used. What did not work can be tried again; nothing is done twice.",
   "create.cancel": "Cancel",
   "create.submit": "Create",
+
+  "im.what": "Everybody in this room can open the boards below, in any Matrix client that shows widgets.",
+  "im.loading": "Looking at the room…",
+  "im.failed": "This does not work at the moment",
+  "im.silent": "Your Matrix client does not answer. Please close this window and open it again from the room.",
+  "im.expired": "Your Matrix client signed you in here too long ago. Please close this window and open it again.",
+  "im.lectern": "Lectern answered: {detail}",
+  "im.lecternSilent": "Lectern does not answer. Check your connection, then try again; nothing is done twice.",
+  "im.added": "“{name}” is in the room.",
+  "im.shown.full": "The three places above the messages are taken. People find the board in the room's list of extensions.",
+  "im.shown.level": "Lectern lacks the power level for it. People find the board in the room's list of extensions.",
+  "im.shown.self": "You may not arrange this room. People find the board in the room's list of extensions.",
+  "im.aloneTitle": "Boards for a room of your Matrix client",
+  "im.alone": "This page works inside your Matrix client: open a room there, then its extensions, then “Add extensions”.",
 } as const;

@@ -3,7 +3,7 @@ import { boardOf, newBoard, removal, removedBoards, widgetContent } from "../add
 import { layoutWith } from "../add/layout";
 import { classroomLevels, grant, neededLevel } from "../add/levels";
 import { checkPeople, isUserId } from "../add/people";
-import { same } from "../add/server";
+import { same } from "../add/same";
 import { explain, StepProblem, Steps, type Step } from "../add/steps";
 import { checkName, shownName } from "../names";
 import type { Powers } from "../roles";

@@ -3,8 +3,8 @@ import type { NewBoard } from "../add/board";
 import { KINDS } from "../add/kinds";
 import { removeWidget, renameWidget, type Actor } from "../add/setup";
 import { explain } from "../add/steps";
-import type { RoomDetail } from "../matrix";
 import type { RoomWidget } from "../widgets";
+import type { RoomBoards } from "./AddPanel";
 import { useT } from "./context";
 import { nameOrProblem, Problem, TextField } from "./fields";
 import { Icon, Spinner } from "./parts";
@@ -12,17 +12,17 @@ import { Icon, Spinner } from "./parts";
 type Mode = "show" | "rename" | "remove";
 
 /** What is in the room; for moderators with a new name and a way out. */
-export function BoardList({ actor, detail, may }: { readonly actor: Actor; readonly detail: RoomDetail; readonly may: boolean }) {
+export function BoardList({ actor, room, may }: { readonly actor: Actor; readonly room: Pick<RoomBoards, "id" | "widgets">; readonly may: boolean }) {
   const t = useT();
   const title = useRef<HTMLHeadingElement>(null);
   return (
     <section aria-labelledby="boards-title">
       <h3 id="boards-title" ref={title} tabIndex={-1}>{t("boards.title")}</h3>
-      {detail.widgets.length === 0 ? (
+      {room.widgets.length === 0 ? (
         <p className="faint">{t("boards.none")}</p>
       ) : (
         <ul className="boards">
-          {detail.widgets.map((w) => <Board key={w.id} actor={actor} roomId={detail.summary.id} widget={w} may={may} onGone={() => title.current?.focus()} />)}
+          {room.widgets.map((w) => <Board key={w.id} actor={actor} roomId={room.id} widget={w} may={may} onGone={() => title.current?.focus()} />)}
         </ul>
       )}
     </section>

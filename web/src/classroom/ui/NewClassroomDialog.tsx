@@ -38,7 +38,7 @@ export function NewClassroomDialog({ classroom, onClose, onOpen }: Props) {
     if (done) onOpen(next.made.roomId());
   }
   function start(name: string, people: readonly string[], chosen: readonly Kind[]): void {
-    const made = createSteps({ classroom, config }, name, people, chosen.map((kind) => newBoard(kind, t(KINDS[kind].label))));
+    const made = createSteps(classroom, config, name, people, chosen.map((kind) => newBoard(kind, t(KINDS[kind].label))));
     const next = { made, steps: new Steps(made.steps) };
     setRun(next);
     void goOn(next);

@@ -1,7 +1,8 @@
 import { useRef, useState, type KeyboardEvent } from "react";
 import type { Grants } from "../grants";
 import type { Classroom, RoomDetail } from "../matrix";
-import { AddDialog, mayAdd, powerSentence } from "./AddDialog";
+import { AddDialog } from "./AddDialog";
+import { mayAdd, powerSentence } from "./AddPanel";
 import { useApp, useT } from "./context";
 import { Members } from "./Members";
 import { Icon, Notice } from "./parts";
@@ -24,7 +25,7 @@ export function RoomPane({ classroom, grants, detail, onBack, onNavigate }: Prop
   const [people, setPeople] = useState(() => app.memory.get(PEOPLE) !== "hidden" && window.innerWidth >= 1100);
   const [chosen, setChosen] = useState<string | null>(null);
   const [adding, setAdding] = useState(false);
-  const may = mayAdd(classroom, detail);
+  const may = mayAdd(classroom, detail.powers);
   // What is in front stays there, whatever is added or renamed beside it.
   const front = useRef<string | null>(null);
   const active = widgets.find((w) => w.id === chosen) ?? widgets.find((w) => w.id === front.current) ?? widgets[0];
@@ -80,7 +81,7 @@ export function RoomPane({ classroom, grants, detail, onBack, onNavigate }: Prop
           )}
           {widgets.length === 0 && (
             <Notice title={t("widget.none")}>
-              {may ? <button className="button primary" onClick={() => setAdding(true)}><Icon name="plus" />{t("add.open")}</button> : <p data-testid="no-power">{t("widget.noneHint")} {powerSentence(classroom, detail, app.config.companion, t)}</p>}
+              {may ? <button className="button primary" onClick={() => setAdding(true)}><Icon name="plus" />{t("add.open")}</button> : <p data-testid="no-power">{t("widget.noneHint")} {powerSentence(classroom, { id: summary.id, powers: detail.powers }, app.config.companion, t)}</p>}
             </Notice>
           )}
           {widgets

@@ -1,6 +1,6 @@
 import { lazy, Suspense, useSyncExternalStore } from "react";
 import type { App } from "../app";
-import { AppContext, useApp, useT } from "./context";
+import { AppContext, SettingsContext, useApp, useT } from "./context";
 import { Notice } from "./parts";
 import { SignIn } from "./SignIn";
 
@@ -9,7 +9,9 @@ const Workspace = lazy(() => import("./Workspace"));
 export function Root({ app }: { readonly app: App }) {
   return (
     <AppContext value={app}>
-      <Page />
+      <SettingsContext value={app.settings}>
+        <Page />
+      </SettingsContext>
     </AppContext>
   );
 }

@@ -1,7 +1,7 @@
 import { createContext, useContext, useMemo, useSyncExternalStore } from "react";
 import type { App } from "../app";
 import { translator, type Translate } from "../i18n";
-import type { Settings } from "../settings";
+import type { Settings, SettingsStore } from "../settings";
 
 export const AppContext = createContext<App | null>(null);
 
@@ -11,8 +11,12 @@ export function useApp(): App {
   return app;
 }
 
+/** Appearance and language, also for pages without an App. */
+export const SettingsContext = createContext<SettingsStore | null>(null);
+
 export function useSettings(): Settings {
-  const { settings } = useApp();
+  const settings = useContext(SettingsContext);
+  if (!settings) throw new Error("SettingsContext is missing");
   return useSyncExternalStore(settings.subscribe, settings.get);
 }
 
