@@ -76,8 +76,7 @@ export function Page({ host, lectern, place, name }: Props) {
           room={state.boards}
           onClose={() => host.close()}
           onAdded={(board) => {
-            setAdded(board);
-            void look();
+            void look().then(() => setAdded(board));
           }}
           onBusy={(now) => {
             busy.current = now;
