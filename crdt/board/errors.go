@@ -28,6 +28,7 @@ var (
 	ErrPagesFull    = &Error{code: "too_large", text: "This board has as many pages as a board can have."}
 	ErrSeek         = &Error{code: "bad_have", text: "The position asked for is not in the board's log."}
 	ErrErased       = &Error{code: "board_erased", text: "This board was erased. Loading the page again opens an empty one."}
+	ErrUpgraded     = &Error{code: "room_upgraded", text: "This room was replaced by a new one. The board is there, with everything on it."}
 	ErrClosed       = &Error{code: "closed", text: "The session has ended."}
 )
 

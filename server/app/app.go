@@ -29,6 +29,7 @@ import (
 	"github.com/educationpub/lectern/server/matrix/openid"
 	"github.com/educationpub/lectern/server/store"
 	"github.com/educationpub/lectern/server/transport"
+	"github.com/educationpub/lectern/server/upgrade"
 	"github.com/educationpub/lectern/server/wire"
 	"github.com/educationpub/lectern/web"
 )
@@ -105,6 +106,7 @@ func run(ctx context.Context, cfg *config.Config, o Options, l net.Listener) err
 	background.Go(func() error { ended <- ignoreCancel(p.companion.Run(late)); return nil })
 	background.Go(func() error { return ignoreCancel(p.checkpoints.Run(late)) })
 	background.Go(func() error { return ignoreCancel(p.commands.Run(late)) })
+	background.Go(func() error { return ignoreCancel(p.upgrades.Run(late)) })
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.housekeeping(gctx) })
@@ -151,6 +153,7 @@ type parts struct {
 	store       *store.Store
 	companion   *matrix.Companion
 	commands    *commands.Service
+	upgrades    *upgrade.Follower
 	identity    *identity.Service
 	hub         *board.Hub
 	checkpoints *checkpoint.Checkpointer
@@ -214,6 +217,7 @@ func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err er
 	if err := p.boards(o, m); err != nil {
 		return nil, err
 	}
+	p.upgrades = upgrade.New(upgrade.Config{Rooms: p.companion, Boards: p.store, Mover: p.checkpoints, Log: o.Log})
 	p.web, err = server.New(server.Config{
 		PublicURL: cfg.PublicURL, ClientOrigins: cfg.ClientOrigins, TrustedProxies: config.Prefixes(cfg.TrustedProxies), Version: o.Version,
 		Companion: cfg.Matrix.UserID, ArchiveDays: cfg.Storage.ArchiveDays, Dist: web.Files(), Identity: p.identity, Encrypted: p.companion.Encrypted, Boards: p.store, Snapshots: p.checkpoints,
@@ -235,7 +239,7 @@ func (p *parts) boards(o Options, m *appMetrics) (err error) {
 	pool := worker.New(worker.Config{Command: command, Timeout: time.Duration(p.cfg.Worker.Timeout), Parallel: p.cfg.Worker.Parallel})
 	p.checkpoints = checkpoint.New(checkpoint.Config{
 		Home: p.cfg.Matrix.UserID, Room: p.companion, Store: p.store, Log: p.store, Merger: pool,
-		Homes: p.store, Boards: func() checkpoint.Boards { return p.hub }, Accepting: len(p.cfg.Matrix.AcceptCompanions) > 0, TakeoverAfter: time.Duration(p.cfg.TakeoverAfter),
+		Homes: p.store, Moves: p.store, Boards: func() checkpoint.Boards { return p.hub }, Accepting: len(p.cfg.Matrix.AcceptCompanions) > 0, TakeoverAfter: time.Duration(p.cfg.TakeoverAfter),
 		Saved: func(id board.ID, s board.Saved) { p.hub.Saved(id, s) }, Observe: m.checkpoint, Logger: o.Log,
 	})
 	p.hub = board.NewHub(board.Config{
@@ -279,6 +283,8 @@ func refusal(err error) error {
 		r.Close = wire.CloseUnauthorized
 	case 403:
 		r.Close, r.Retry = wire.CloseRemoved, -1
+	case 409:
+		r.Retry = -1
 	}
 	return r
 }
@@ -287,6 +293,7 @@ func refusal(err error) error {
 func (p *parts) roomChanged(room string) {
 	p.hub.Recheck(room)
 	p.checkpoints.Recheck(room)
+	p.upgrades.Look()
 	select {
 	case p.rooms <- room:
 	default: // full: Authenticate checks membership anyway, only the token's death is late

@@ -28,6 +28,7 @@ type Merger interface {
 type Config struct {
 	Home   string // names this Lectern for good: its companion's Matrix id
 	Room   Room
+	Moves  Movable // nil: boards stay in their rooms
 	Store  Snapshots
 	Log    board.Log
 	Merger Merger

@@ -36,7 +36,7 @@ func (s *Service) obey(ctx context.Context, m Message, cmd phrase.Command) strin
 	}
 	level := p.levels.State(widgets.EventType)
 	if cmd.Verb == phrase.Add || cmd.Verb == phrase.Restore {
-		level = needed(p.Room, p.levels)
+		level = Needed(p.Room, p.levels)
 	}
 	if no := s.refusal(&p, level); no != "" {
 		return no

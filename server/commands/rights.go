@@ -19,8 +19,8 @@ type place struct {
 	levels identity.Levels
 }
 
-// needed is the power level the companion needs in a room: for the widgets, and for what keeps their boards.
-func needed(r Room, l identity.Levels) int {
+// Needed is the power level the companion needs in a room: for the widgets, and for what keeps their boards.
+func Needed(r Room, l identity.Levels) int {
 	level := l.State(widgets.EventType)
 	if r.Encrypted {
 		return max(level, l.State("m.room.encrypted")) // as encrypted state events are sent

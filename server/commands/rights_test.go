@@ -51,7 +51,7 @@ func TestNeededLevel(t *testing.T) {
 		{Room{}, identity.Levels{StateDefault: 50}, 50},
 		{Room{Encrypted: true}, identity.Levels{StateDefault: 10}, 10},
 	} {
-		if got := needed(c.room, c.l); got != c.want {
+		if got := Needed(c.room, c.l); got != c.want {
 			t.Errorf("CM6 %+v: got %d, want %d", c.room, got, c.want)
 		}
 	}

@@ -239,8 +239,8 @@ func (s *Service) greeting(r Room, lang phrase.Lang) string {
 		return phrase.Say(lang, phrase.GreetDirect, phrase.Args{"companion": s.cfg.Companion})
 	}
 	level := phrase.Say(lang, phrase.HasLevel, nil)
-	if me, _ := s.cfg.Rooms.Standing(r.ID, s.cfg.Companion); me.Complete && me.Power < needed(r, me.Levels) {
-		level = phrase.Say(lang, phrase.NeedsLevel, s.levelArgs(r, lang, needed(r, me.Levels)))
+	if me, _ := s.cfg.Rooms.Standing(r.ID, s.cfg.Companion); me.Complete && me.Power < Needed(r, me.Levels) {
+		level = phrase.Say(lang, phrase.NeedsLevel, s.levelArgs(r, lang, Needed(r, me.Levels)))
 	}
 	reads := phrase.RoomSilent
 	if r.Open {

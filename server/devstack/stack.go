@@ -307,6 +307,9 @@ func (b *builder) room(ctx context.Context) error {
 		}
 		fmt.Fprintf(b.options.Progress, "room: Demo classroom, %s\n", room)
 	}
+	if err := b.replaced(ctx, teacher); err != nil {
+		return err
+	}
 	// Only people with an open invitation join: somebody who was removed while playing stays out.
 	for _, s := range students {
 		membership, err := teacher.Membership(ctx, b.file.RoomID, s.UserID)
@@ -317,6 +320,27 @@ func (b *builder) room(ctx context.Context) error {
 			if err := joinAll(ctx, b.file.RoomID, s); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// replaced goes on in the room that somebody has upgraded the demo room to.
+func (b *builder) replaced(ctx context.Context, teacher *Client) error {
+	for range 10 {
+		var tombstone struct {
+			Next string `json:"replacement_room"`
+		}
+		err := teacher.State(ctx, b.file.RoomID, "m.room.tombstone", "", &tombstone)
+		if IsCode(err, "M_NOT_FOUND") || err == nil && tombstone.Next == "" {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("ask whether the demo room was replaced: %w", err)
+		}
+		b.file.RoomID = tombstone.Next
+		if err := writeJSON(b.path, b.file); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -60,6 +60,10 @@ type Rooms interface {
 	// RoomOf answers the one room the person is joined in that has this widget.
 	RoomOf(user, widgetID string) (room string, ok bool)
 	Encrypted(room string) bool
+	// Successor answers the room that has replaced another and takes its boards.
+	Successor(room string) (next string, ok bool)
+	// Origin answers the room in which a board is at home as long as nobody knows otherwise: the one that this room replaces, where that has it.
+	Origin(room string, id board.ID) string
 	// Age is the time since the last completed /sync.
 	Age() time.Duration
 	UserID() string

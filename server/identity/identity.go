@@ -205,13 +205,19 @@ func (s *Service) login(ctx context.Context, l Login) (Granted, error) {
 	if !joined || !known || !standing.Joined {
 		return Granted{}, &Error{Status: 403, Code: "not_joined", Message: "You are not a member of this room, or Lectern is not. A moderator can invite the Lectern account."}
 	}
+	if _, replaced := s.cfg.Rooms.Successor(l.Room); replaced {
+		return Granted{}, errReplaced()
+	}
 	w, ok := s.cfg.Rooms.Widget(l.Room, l.Widget)
 	if !ok {
 		return Granted{}, &Error{Status: 404, Code: "no_widget", Message: "This room has no such Lectern widget. It may have been removed or edited; a moderator can add it again."}
 	}
-	bound, err := s.cfg.Store.BindBoard(ctx, w.Board, l.Room, w.Kind)
+	bound, err := s.cfg.Store.BindBoard(ctx, w.Board, s.cfg.Rooms.Origin(l.Room, w.Board), w.Kind)
 	if err != nil {
 		return Granted{}, internal(err)
+	}
+	if next, _ := s.cfg.Rooms.Successor(bound); bound != l.Room && next == l.Room {
+		return Granted{}, &Error{Status: 503, Code: "board_moving", Message: "The board is on its way from the room that this one replaces. Trying again.", RetryAfter: time.Second}
 	}
 	if bound != l.Room {
 		return Granted{}, &Error{Status: 409, Code: "board_elsewhere", Message: "This widget points to a board of another room. Remove it and add a new one."}
@@ -272,6 +278,9 @@ func (s *Service) Authenticate(ctx context.Context, token string) (StoredSession
 	if age := s.cfg.Rooms.Age(); age > s.cfg.Outage {
 		return StoredSession{}, stale(age)
 	}
+	if _, replaced := s.cfg.Rooms.Successor(st.Room); replaced {
+		return StoredSession{}, errReplaced()
+	}
 	if role, _ := s.Role(st.Room, st.Person); role == board.RoleNone {
 		return StoredSession{}, &Error{Status: 403, Code: "not_joined", Message: "You are no longer a member of this room."}
 	}
@@ -282,6 +291,10 @@ func (s *Service) Authenticate(ctx context.Context, token string) (StoredSession
 		}
 	}
 	return st, nil
+}
+
+func errReplaced() *Error {
+	return &Error{Status: 409, Code: board.ErrUpgraded.Code(), Message: board.ErrUpgraded.Public()}
 }
 
 func slide(st StoredSession, now time.Time) time.Time {

@@ -119,6 +119,10 @@ func (s *school) Widget(_, id string) (Widget, bool) {
 	return Widget{ID: id, Kind: "whiteboard", Board: "b" + board.ID(id)}, id == "w"
 }
 
+func (s *school) Origin(room string, _ board.ID) string { return room }
+
+func (s *school) Successor(string) (string, bool) { return "", false }
+
 func (s *school) RoomOf(user, id string) (string, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -80,6 +80,8 @@ func (everywhere) Standing(string, string) (identity.Standing, bool) {
 func (everywhere) Confirm(context.Context, string, string) (bool, error) { return true, nil }
 func (everywhere) Widget(string, string) (identity.Widget, bool)         { return identity.Widget{}, false }
 func (everywhere) RoomOf(string, string) (string, bool)                  { return "", false }
+func (everywhere) Origin(room string, _ board.ID) string                 { return room }
+func (everywhere) Successor(string) (string, bool)                       { return "", false }
 func (everywhere) Encrypted(string) bool                                 { return false }
 func (everywhere) Age() time.Duration                                    { return 0 }
 func (everywhere) UserID() string                                        { return companion }

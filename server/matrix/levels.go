@@ -15,24 +15,29 @@ import (
 // creation is what authorisation needs of m.room.create.
 type creation struct {
 	creators []string // of infinite power; empty before room version 12
+	replaces string   // the room of which this is an upgrade
 }
 
 func parseCreation(sender string, content json.RawMessage) (*creation, error) {
 	var c struct {
-		Version    *string  `json:"room_version"`
-		Additional []string `json:"additional_creators"`
+		Version     *string  `json:"room_version"`
+		Additional  []string `json:"additional_creators"`
+		Predecessor struct {
+			Room any `json:"room_id"`
+		} `json:"predecessor"`
 	}
 	if err := json.Unmarshal(content, &c); err != nil {
 		return nil, fmt.Errorf("m.room.create: %w", err)
 	}
+	replaces, _ := c.Predecessor.Room.(string)
 	version := id.RoomV1
 	if c.Version != nil {
 		version = id.RoomVersion(*c.Version)
 	}
 	if !version.PrivilegedRoomCreators() {
-		return &creation{}, nil
+		return &creation{replaces: replaces}, nil
 	}
-	return &creation{creators: append([]string{sender}, c.Additional...)}, nil
+	return &creation{creators: append([]string{sender}, c.Additional...), replaces: replaces}, nil
 }
 
 // powerLevels is m.room.power_levels with the defaults of the specification filled in.

@@ -40,6 +40,7 @@ type room struct {
 	alias      string
 	allowedBy  string // who let commands be read here, "" for nobody
 	read       bool   // readable, when last looked
+	next       string // the room that replaces this one, says its tombstone
 }
 
 type member struct {
@@ -240,6 +241,7 @@ type effect struct {
 	lost      []stateID
 	written   []stateID // by other companions that are accepted
 	removed   []identity.Widget
+	replaced  *stateEvent // the tombstone
 }
 
 func (e *effect) add(o effect) {
@@ -247,6 +249,9 @@ func (e *effect) add(o effect) {
 	e.lost = append(e.lost, o.lost...)
 	e.written = append(e.written, o.written...)
 	e.removed = append(e.removed, o.removed...)
+	if o.replaced != nil {
+		e.replaced = o.replaced
+	}
 }
 
 func (v *view) apply(name string, r *room, e *stateEvent, accept map[string]bool) (eff effect) {
@@ -282,6 +287,9 @@ func (v *view) applySingle(name string, r *room, e *stateEvent) effect {
 		r.create, _ = parseCreation(e.Sender, e.Content) // nil where it does not parse: fails closed
 	case "m.room.power_levels":
 		r.levels, _ = parseLevels(e.Content) // as above
+	case "m.room.tombstone":
+		r.next = nextRoom(e)
+		return effect{room: true, replaced: e}
 	case "m.room.history_visibility":
 		var h struct {
 			Visibility string `json:"history_visibility"`

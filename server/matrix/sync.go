@@ -52,7 +52,7 @@ type rawEvents struct {
 // under that type as well); other types of it are not even sent.
 func filter(limit int, messages ...string) string {
 	types := []string{
-		"m.room.create", "m.room.member", "m.room.power_levels", "m.room.encryption", "m.room.history_visibility", "m.room.encrypted",
+		"m.room.create", "m.room.member", "m.room.power_levels", "m.room.encryption", "m.room.history_visibility", "m.room.encrypted", "m.room.tombstone",
 		"im.vector.modular.widgets", "m.widget", "m.room.name", "m.room.canonical_alias", commands.AllowType,
 		// Dendrite on SQLite knows no wildcards here.
 		"com.educationpub.whiteboard.content", "com.educationpub.notes.content", "com.educationpub.poll.content",
@@ -225,6 +225,9 @@ func (c *Companion) handle(ctx context.Context, resp *syncResponse) {
 				c.log.Error("remember a removed widget", "room", name, "err", err)
 			}
 		}
+		if eff.replaced != nil && !eff.gone {
+			c.replaced(name, eff.replaced)
+		}
 		if eff.room && c.cfg.OnRoom != nil {
 			c.cfg.OnRoom(name)
 		}
@@ -375,6 +378,7 @@ type invite struct {
 	room, by string
 	accept   bool
 	direct   bool
+	after    string // there is no invitation: the room replaces this one
 	tries    int
 }
 
@@ -436,7 +440,7 @@ func (c *Companion) answer(ctx context.Context, inv invite) {
 		if err = c.beginVisit(rq, inv.room, inv.direct); err != nil {
 			c.log.Error("note an invitation", "room", inv.room, "err", err)
 		}
-		_, err = c.client.JoinRoomByID(rq, id.RoomID(inv.room))
+		err = c.enter(rq, inv)
 	} else {
 		c.log.Info("invite refused: the inviter is not allowed to", "room", inv.room, "server", hostOf(inv.by))
 		_, err = c.client.LeaveRoom(rq, id.RoomID(inv.room))
@@ -445,6 +449,10 @@ func (c *Companion) answer(ctx context.Context, inv invite) {
 		return
 	}
 	err = requestError("answer an invite", err)
+	if inv.after != "" && !passing(err) {
+		c.log.Info("a room was replaced by one that the companion may not enter by itself: it waits for an invitation", "room", inv.after, "next", inv.room, "err", err)
+		return
+	}
 	c.log.Warn("answer an invite", "room", inv.room, "join", inv.accept, "tries", inv.tries+1, "err", err)
 	if inv.tries++; inv.tries < 5 && passing(err) {
 		time.AfterFunc(time.Duration(inv.tries*inv.tries)*time.Second, func() {

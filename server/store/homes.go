@@ -78,3 +78,36 @@ func (t *tx) adopt(id board.ID, actors map[board.ActorID]board.Person) error {
 	}
 	return nil
 }
+
+// MoveBoard binds a board to another room. Implements checkpoint.Movable.
+func (s *Store) MoveBoard(ctx context.Context, id board.ID, from, to, kind string) error {
+	err := s.write.do(ctx, func(t *tx) error {
+		m := board.Meta{ID: id}
+		var keyID int64
+		switch err := t.row(`SELECT room, kind, log, key_id FROM boards WHERE id = ?`, id).Scan(&m.Room, &m.Kind, &m.Log, &keyID); {
+		case errors.Is(err, sql.ErrNoRows):
+			_, err := t.exec(`INSERT INTO boards (id, room, kind) VALUES (?,?,?)`, id, to, kind)
+			return err
+		case err != nil:
+			return err
+		case m.Room == to:
+			return nil
+		case m.Room != from:
+			return board.ErrElsewhere
+		}
+		m.Room = to
+		tag := []byte{}
+		if m.Log != "" {
+			tag = t.vault.tag(boardRow(&m, keyID))
+		}
+		if _, err := t.exec(`DELETE FROM checkpoints WHERE board = ?`, id); err != nil { // it tells what is in the old room
+			return err
+		}
+		_, err := t.exec(`UPDATE boards SET room = ?, tag = ? WHERE id = ?`, to, tag, id)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("move board %s: %w", id, err)
+	}
+	return nil
+}

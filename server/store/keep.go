@@ -9,8 +9,24 @@ import (
 )
 
 // Stored lists every board that has a log here.
-func (s *Store) Stored(ctx context.Context) ([]board.Changed, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT id, room, kind, (SELECT coalesce(max(seq), 0) FROM entries WHERE board = boards.id) FROM boards WHERE log <> '' ORDER BY id`)
+func (s *Store) Stored(ctx context.Context) ([]board.Changed, error) { return s.list(ctx, `log <> ''`) }
+
+// InRoom lists the boards that are bound to a room. Implements upgrade.Boards.
+func (s *Store) InRoom(ctx context.Context, room string) ([]board.Changed, error) {
+	return s.list(ctx, `room = ?`, room)
+}
+
+// BoundRoom answers the room of a board, "" where it is bound to none. Implements upgrade.Boards.
+func (s *Store) BoundRoom(ctx context.Context, id board.ID) (string, error) {
+	l, err := s.list(ctx, `id = ?`, id)
+	if err != nil || len(l) == 0 {
+		return "", err
+	}
+	return l[0].Room, nil
+}
+
+func (s *Store) list(ctx context.Context, where string, args ...any) ([]board.Changed, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT id, room, kind, (SELECT coalesce(max(seq), 0) FROM entries WHERE board = boards.id) FROM boards WHERE `+where+` ORDER BY id`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list boards: %w", err)
 	}

@@ -51,6 +51,7 @@ const (
 	ListenSaid   Key = "listen.said"   // who
 	ListenEnded  Key = "listen.ended"  // who
 	NotModerator Key = "not.moderator" // room, level, mine
+	Followed     Key = "followed"      // list
 	Admins       Key = "admins"        // where nobody can be named
 )
 
@@ -108,6 +109,7 @@ var english = map[Key]string{
 	ListenSaid:   "{who} lets me read this room from now on, so that you can write commands to me here, such as: !lectern help. I keep none of what you write; whoever moderates here can end it with: !lectern listen off",
 	ListenEnded:  "{who} has told me not to read this room any more. I have thrown away the keys I had of it.",
 	NotModerator: "Only who moderates {room} can decide that: you need power level {level}; you have {mine}.",
+	Followed:     "This room replaces another one, and its boards have come along with everything that is on them:\n{list}",
 	Admins:       "whoever administers this room",
 	OnlyOurs:     "\"{name}\" in {room} was changed by hand, so that I do not know it any more. Remove it in your app and add a new one.",
 }

@@ -53,6 +53,7 @@ var german = map[Key]string{
 	ListenSaid:   "{who} lässt mich ab jetzt in diesem Raum mitlesen, damit ihr mir hier Befehle schreiben könnt, etwa: !lectern hilfe. Ich bewahre nichts davon auf; wer hier moderiert, kann es beenden mit: !lectern mitlesen aus",
 	ListenEnded:  "{who} hat mir gesagt, dass ich in diesem Raum nicht mehr mitlesen soll. Die Schlüssel, die ich davon hatte, habe ich weggeworfen.",
 	NotModerator: "Das kann nur entscheiden, wer {room} moderiert: Du brauchst Berechtigungsstufe {level}; du hast {mine}.",
+	Followed:     "Dieser Raum ersetzt einen anderen. Dessen Tafeln sind mit allem, was darauf ist, mitgekommen:\n{list}",
 	Admins:       "wer diesen Raum verwaltet",
 	OnlyOurs:     "„{name}“ in {room} wurde von Hand geändert, sodass ich es nicht mehr kenne. Entferne es in deiner App und füge ein neues hinzu.",
 }

@@ -103,7 +103,7 @@ function linkProblem(code: string, t: Translate): string {
 }
 
 export function closedTitle(state: Extract<LinkState, { kind: "closed" }>, t: Translate): string {
-  return t(state.code === "board_damaged" ? "closed.damaged.title" : "closed.title");
+  return t(state.code === "board_damaged" ? "closed.damaged.title" : state.code === "room_upgraded" ? "closed.moved.title" : "closed.title");
 }
 
 /** Why the board is closed for this person. */
@@ -118,6 +118,7 @@ export function closedText(state: Extract<LinkState, { kind: "closed" }>, t: Tra
     case "bad_frame":
     case "board_damaged":
     case "board_erased":
+    case "room_upgraded":
       return t(`closed.${state.code}`);
     default:
       return t("closed.other", { message: state.message || state.code });

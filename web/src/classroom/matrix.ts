@@ -31,6 +31,8 @@ export interface RoomSummary {
   /** Display name of who invited us; "" if unknown or joined. */
   readonly inviter: string;
   readonly hasWidgets: boolean;
+  /** The room that replaces this one, says its tombstone; "" if none. */
+  readonly replacedBy: string;
 }
 
 export interface MemberView {
@@ -160,6 +162,14 @@ export class Classroom implements Client {
     const inviter = this.client.getRoom(roomId)?.getDMInviter() ?? this.inviterOf(roomId);
     const via = [serverOf(roomId), serverOf(inviter ?? "")].filter((s) => s !== "");
     await this.client.joinRoom(roomId, { viaServers: [...new Set(via)] });
+  }
+
+  /** Enters the room that replaces one, if we are not in it yet. */
+  async follow(roomId: string, next: string): Promise<void> {
+    if (this.client.getRoom(next)?.getMyMembership() === "join") return;
+    const by = this.client.getRoom(roomId)?.currentState.getStateEvents("m.room.tombstone", "")?.getSender() ?? "";
+    const via = [serverOf(by), serverOf(next)].filter((s) => s !== "");
+    await this.client.joinRoom(next, { viaServers: [...new Set(via)] });
   }
 
   async leave(roomId: string): Promise<void> {
@@ -354,6 +364,11 @@ function emptyOf(room: Room): WidgetState[] {
     .map((ev) => ({ id: ev.getStateKey() ?? "", content: ev.getContent() }));
 }
 
+function replacementOf(room: Room): string {
+  const next: unknown = room.currentState.getStateEvents("m.room.tombstone", "")?.getContent()["replacement_room"];
+  return typeof next === "string" && next.startsWith("!") && next.length <= 255 ? next : "";
+}
+
 function summaryOf(room: Room): RoomSummary | null {
   const membership = room.getMyMembership();
   if (membership !== "join" && membership !== "invite") return null;
@@ -366,5 +381,6 @@ function summaryOf(room: Room): RoomSummary | null {
     encrypted: room.currentState.getStateEvents("m.room.encryption", "") !== null,
     inviter: by === "" ? "" : shownName(room.getMember(by)?.rawDisplayName ?? "") || by,
     hasWidgets: widgetsOf(room).length > 0,
+    replacedBy: replacementOf(room),
   };
 }

@@ -48,7 +48,7 @@ const ASLEEP_MS = 5_000; // between two checks
 /** Reasons of the server's request to move (docs/protocol.md §3) that are about the channel itself; with "people" it stays for the live lane. */
 const GIVEN_UP = new Set(["health", "stalled", "closed"]);
 /** Refusals that may be a race with the homeserver's news (the room's state is on its way), and how often they are tried. */
-const PERMANENT = new Set(["not_joined", "server_denied", "no_widget", "board_elsewhere", "openid_blocked", "bad_json"]);
+const PERMANENT = new Set(["not_joined", "server_denied", "no_widget", "board_elsewhere", "room_upgraded", "openid_blocked", "bad_json"]);
 const PERMANENT_TRIES = 3;
 
 export class Link {

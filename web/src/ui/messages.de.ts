@@ -135,6 +135,8 @@ export const de: Catalogue = {
   "closed.bad_frame": "Diese Seite und der Server verstehen sich nicht. Lade die Seite neu; hilft das nicht, wurde der Server inzwischen aktualisiert.",
   "closed.damaged.title": "Diese Tafel ist beschädigt",
   "closed.board_erased": "Die Tafel wurde von denen gelöscht, die Lectern für euch betreiben. Wird die Seite neu geladen, öffnet sich eine leere.",
+  "closed.moved.title": "Diese Tafel ist umgezogen",
+  "closed.room_upgraded": "Dieser Raum wurde durch einen neuen ersetzt. Die Tafel ist dort, mit allem, was darauf ist.",
   "closed.board_damaged": "Ihre gespeicherte Kopie lässt sich nicht lesen. Die Tafel bleibt für alle geschlossen, damit keine leere Tafel überschreibt, was vielleicht noch zu retten ist. Bitte sag der Person Bescheid, die Lectern bei euch betreibt: Im Protokoll des Servers steht, was mit der Kopie nicht stimmt.",
   "closed.other": "Der Server hat die Verbindung beendet: {message}",
   "host.missing.title": "Das ist eine Tafel von Lectern",

@@ -133,6 +133,8 @@ export const en = {
   "closed.bad_frame": "This page and the server do not understand each other. Load the page again; if that does not help, the server was updated in between.",
   "closed.damaged.title": "This board is damaged",
   "closed.board_erased": "Whoever runs Lectern for you has erased this board. Loading the page again opens an empty one.",
+  "closed.moved.title": "This board has moved",
+  "closed.room_upgraded": "This room was replaced by a new one. The board is there, with everything that is on it.",
   "closed.board_damaged": "Its saved copy cannot be read. The board stays closed for everybody, so that no empty board is written over what may still be rescued. Please tell whoever runs Lectern for you: the server's log says what is wrong with the copy.",
   "closed.other": "The server closed the connection: {message}",
   "host.missing.title": "This is a Lectern whiteboard",

@@ -86,6 +86,10 @@ export const de: Catalogue = {
   "rooms.encrypted": "Verschlüsselter Raum",
   "rooms.encryptedHint": "Nachrichten und die gespeicherte Tafel können nur Mitglieder lesen.",
   "rooms.unencrypted": "Nicht verschlüsselt",
+  "rooms.replacedTitle": "Dieser Raum wurde ersetzt",
+  "rooms.replaced": "Dieser Raum wurde durch einen neuen ersetzt. Seine Tafeln sind dort, mit allem, was darauf ist.",
+  "rooms.replacedGo": "Zum neuen Raum",
+  "rooms.replacedProblem": "Der neue Raum lässt Sie nicht hinein: {reason}. Wer den Raum ersetzt hat, kann Sie einladen.",
   "rooms.unencryptedHint": "Wer den Heimserver betreibt, kann lesen, was in diesem Raum steht.",
 
   "members.title": "Personen",

@@ -85,6 +85,10 @@ export const en = {
   "rooms.encrypted": "Encrypted room",
   "rooms.encryptedHint": "Messages and the saved board are readable for members only.",
   "rooms.unencrypted": "Not encrypted",
+  "rooms.replacedTitle": "This room was replaced",
+  "rooms.replaced": "This room was replaced by a new one. Its boards are there, with everything that is on them.",
+  "rooms.replacedGo": "Go to the new room",
+  "rooms.replacedProblem": "You cannot enter the new room: {reason}. Whoever replaced the room can invite you.",
   "rooms.unencryptedHint": "The homeserver's operators can read what is in this room.",
 
   "members.title": "People",

@@ -3,6 +3,7 @@ import type { Grants } from "../grants";
 import type { Classroom, RoomDetail } from "../matrix";
 import { AddDialog } from "./AddDialog";
 import { mayAdd, powerSentence } from "./AddPanel";
+import { reasonOf } from "../reason";
 import { useApp, useT } from "./context";
 import { Members } from "./Members";
 import { Icon, Notice } from "./parts";
@@ -70,6 +71,7 @@ export function RoomPane({ classroom, grants, detail, onBack, onNavigate }: Prop
           <Icon name="people" /> <span>{present}</span>
         </button>
       </header>
+      {summary.replacedBy !== "" && <Replaced classroom={classroom} roomId={summary.id} next={summary.replacedBy} onNavigate={onNavigate} />}
       <div className="room-body">
         <div className="stage">
           {widgets.length > 1 && (
@@ -96,5 +98,22 @@ export function RoomPane({ classroom, grants, detail, onBack, onNavigate }: Prop
       </div>
       {adding && <AddDialog classroom={classroom} detail={detail} onClose={() => setAdding(false)} onAdded={(id) => { setAdding(false); setChosen(id); }} />}
     </div>
+  );
+}
+
+/** The room was upgraded: says so, and leads to the new one. */
+function Replaced({ classroom, roomId, next, onNavigate }: { readonly classroom: Classroom; readonly roomId: string; readonly next: string; readonly onNavigate: (roomId: string) => void }) {
+  const t = useT();
+  const [problem, setProblem] = useState("");
+  const go = (): void => {
+    setProblem("");
+    classroom.follow(roomId, next).then(() => onNavigate(next), (err: unknown) => setProblem(t("rooms.replacedProblem", { reason: reasonOf(err) })));
+  };
+  return (
+    <section className="banner replaced" data-testid="replaced" aria-label={t("rooms.replacedTitle")}>
+      <p>{t("rooms.replaced")}</p>
+      <button className="button small" onClick={go}>{t("rooms.replacedGo")}</button>
+      <p role="status">{problem}</p>
+    </section>
   );
 }

@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
+import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { LAST_ROOM } from "../app";
 import type { Grants } from "../grants";
 import type { Classroom } from "../matrix";
@@ -17,8 +17,12 @@ export default function Workspace({ classroom, grants }: { readonly classroom: C
   const prompt = useSyncExternalStore(app.prompts.subscribe, app.prompts.current);
   const joined = useMemo(() => snap.rooms.filter((r) => r.membership === "join"), [snap.rooms]);
   const [chosen, setChosen] = useState<string | null>(() => app.memory.get(LAST_ROOM));
-  // With a single room there is nothing to choose.
-  const roomId = chosen ?? (joined.length === 1 ? (joined[0]?.id ?? null) : null);
+  // With a single room there is nothing to choose, and it stays open when another one comes.
+  const only = useRef<string | null>(null);
+  if (joined.length === 1) only.current = joined[0]?.id ?? null;
+  const roomId = chosen ?? only.current;
+  // A room that was replaced by one we are in is of use only to whoever is looking at it.
+  const listed = useMemo(() => snap.rooms.filter((r) => r.replacedBy === "" || r.id === roomId || !joined.some((j) => j.id === r.replacedBy)), [snap.rooms, joined, roomId]);
   const [showList, setShowList] = useState(roomId === null);
   const detail = roomId === null ? null : classroom.detail(roomId);
 
@@ -53,7 +57,7 @@ export default function Workspace({ classroom, grants }: { readonly classroom: C
         </span>
         <AccountMenu classroom={classroom} grants={grants} />
       </header>
-      <RoomList classroom={classroom} rooms={snap.rooms} selected={roomId} onSelect={choose} />
+      <RoomList classroom={classroom} rooms={listed} selected={roomId} onSelect={choose} />
       <main className="room" id="room">
         {snap.sync === "reconnecting" && <p className="banner">{t("sync.reconnectingHint")}</p>}
         {detail ? (
@@ -63,7 +67,7 @@ export default function Workspace({ classroom, grants }: { readonly classroom: C
         ) : (
           <Notice title={t("rooms.gone")} live>
             <p>{t("rooms.goneHint")}</p>
-            <button className="button" onClick={() => { app.memory.remove(LAST_ROOM); setChosen(null); setShowList(true); }}>{t("rooms.back")}</button>
+            <button className="button" onClick={() => { app.memory.remove(LAST_ROOM); only.current = null; setChosen(null); setShowList(true); }}>{t("rooms.back")}</button>
           </Notice>
         )}
       </main>
