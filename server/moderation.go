@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/educationpub/lectern/crdt/board"
 	"github.com/educationpub/lectern/server/identity"
 )
 
@@ -28,6 +29,19 @@ func (s *Server) hand(w http.ResponseWriter, r *http.Request) error {
 	},
 	) error {
 		return s.cfg.Hand(ctx, st, h.Up)
+	})
+}
+
+// letErase lets a person remove more than the erase guard does.
+func (s *Server) letErase(w http.ResponseWriter, r *http.Request) error {
+	return command(s, w, r, func(ctx context.Context, st identity.StoredSession, c struct {
+		Person board.Person `json:"user_id"`
+	},
+	) error {
+		if len(c.Person) < 2 || len(c.Person) > 255 || c.Person[0] != '@' {
+			return board.ErrBadRules
+		}
+		return s.cfg.LetErase(ctx, st, c.Person)
 	})
 }
 

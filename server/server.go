@@ -49,6 +49,9 @@ type Config struct {
 	Gather func(ctx context.Context, st identity.StoredSession, at board.Place) error
 	// Hand raises or lowers the person's hand.
 	Hand func(ctx context.Context, st identity.StoredSession, up bool) error
+	// LetErase lets a person remove more than the erase guard does, for a minute.
+	LetErase func(ctx context.Context, st identity.StoredSession, person board.Person) error
+	History  History
 	// AddPage adds an empty page behind the others.
 	AddPage func(ctx context.Context, st identity.StoredSession) (board.DocID, error)
 	// Show puts a widget of ours above the messages of its room, for a person who may arrange it: "top", or "full", "level", "self" as in docs/protocol.md §8.
@@ -117,6 +120,10 @@ func (s *Server) Routes() http.Handler {
 		r.Post("/boards/{board}/rules", s.handle(s.signedIn(s.rule)))
 		r.Post("/boards/{board}/gather", s.handle(s.signedIn(s.gather)))
 		r.Post("/boards/{board}/hand", s.handle(s.signedIn(s.hand)))
+		r.Post("/boards/{board}/erase", s.handle(s.signedIn(s.letErase)))
+		r.Get("/boards/{board}/docs/{doc}/versions", s.handle(s.signedIn(s.versions)))
+		r.Get("/boards/{board}/docs/{doc}/versions/{seq}", s.handle(s.signedIn(s.version)))
+		r.Get("/boards/{board}/docs/{doc}/elements/{element}", s.handle(s.signedIn(s.drew)))
 		r.Post("/boards/{board}/docs", s.handle(s.signedIn(s.addPage)))
 		r.Get("/boards/{board}/docs/{doc}/document", s.handle(s.signedIn(s.document)))
 		r.Get("/boards/{board}/docs/{doc}/scene", s.handle(s.signedIn(s.scene)))

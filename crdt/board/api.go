@@ -182,7 +182,7 @@ type LiveUpdate struct {
 	Payload []byte // empty clears the slot
 }
 
-// Event is a rare message to one session: RoleEvent, PeopleEvent, KnownEvent, ResetEvent, SavedEvent, GatherEvent or ByeEvent.
+// Event is a rare message to one session: RoleEvent, PeopleEvent, KnownEvent, ResetEvent, SavedEvent, GatherEvent, HeldEvent or ByeEvent.
 type Event interface{ event() }
 
 type (

@@ -55,7 +55,9 @@ type Board struct {
 	lastID    uint32
 	saved     Saved
 	rules     Rules
-	readOnly  bool // sessions have been told that nothing can be stored
+	erased    map[eraser]*erasure  // what people removed lately
+	erasers   map[Person]time.Time // until when they may remove all they want
+	readOnly  bool                 // sessions have been told that nothing can be stored
 	held      []*submission
 	parked    []message // wait for the append on its way, because pages are ahead of the disk
 	squash    *squash   // in the making, nil without
@@ -75,7 +77,7 @@ func newBoard(h *Hub, m Meta, pages map[DocID]*page, actors map[ActorID]Person) 
 	b := &Board{
 		hub: h, log: h.cfg.Log, id: m.ID, room: m.Room, kind: m.Kind, logID: m.Log,
 		mail: make(chan message, mailboxSize), changes: make(chan *submission, changesSize), done: make(chan struct{}), stored: make(chan error, 1),
-		pages: pages, actors: actors, dead: map[ActorID]bool{}, leases: map[ActorID]*Session{}, idle: time.Now(),
+		pages: pages, actors: actors, dead: map[ActorID]bool{}, leases: map[ActorID]*Session{}, erased: map[eraser]*erasure{}, erasers: map[Person]time.Time{}, idle: time.Now(),
 	}
 	if b.actors == nil {
 		b.actors = map[ActorID]Person{}
@@ -254,6 +256,9 @@ func (b *Board) try(sub *submission) verdict {
 				return hold
 			}
 			return b.refuse(sub, actor, change.Code(err), err.Error())
+		}
+		if b.guarded(role, s.person, p, p.Page) {
+			return b.refuse(sub, actor, errGuard.code, errGuard.text)
 		}
 		b.accept(p, actor, s.person, &sub.c, sub.raw)
 	}

@@ -57,13 +57,14 @@ type Observe struct {
 // Hub opens boards, once each, and finds them again.
 type Hub struct {
 	// Immutable after NewHub.
-	cfg      Config
-	log      *slog.Logger
-	ctx      context.Context // lifetime of boards that are opening; cancelled when draining takes too long
-	cancel   context.CancelFunc
-	stop     chan struct{} // closed by Drain
-	boards   sync.WaitGroup
-	squashes chan struct{} // a place for each squash in the making
+	cfg       Config
+	log       *slog.Logger
+	ctx       context.Context // lifetime of boards that are opening; cancelled when draining takes too long
+	cancel    context.CancelFunc
+	stop      chan struct{} // closed by Drain
+	boards    sync.WaitGroup
+	squashes  chan struct{} // a place for each squash in the making
+	histories chan struct{} // a place for who reads one
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -111,7 +112,7 @@ func NewHub(c Config) *Hub {
 	if o.Failed == nil {
 		o.Failed = func() {}
 	}
-	h := &Hub{cfg: c, log: c.Logger, stop: make(chan struct{}), squashes: make(chan struct{}, squashSlots), slots: map[ID]*slot{}}
+	h := &Hub{cfg: c, log: c.Logger, stop: make(chan struct{}), squashes: make(chan struct{}, squashSlots), histories: make(chan struct{}, 1), slots: map[ID]*slot{}}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h
 }

@@ -71,6 +71,9 @@ func (b *Board) late(sub *submission, p *page, actor ActorID) verdict {
 		}
 		return b.refuse(sub, actor, change.Code(err), err.Error())
 	}
+	if b.guarded(sub.s.Role(), sub.s.person, p, at) {
+		return b.refuse(sub, actor, errGuard.code, errGuard.text)
+	}
 	if err := b.carryOver(p, sub.epoch, actor, sub.s.person, &sub.c, sub.raw); err != nil {
 		return b.refuse(sub, actor, change.Code(err), err.Error())
 	}

@@ -73,6 +73,7 @@ type inbox struct {
 	resets []ResetEvent
 	saved  *SavedEvent
 	gather *GatherEvent // the newest
+	held   *HeldEvent   // the newest
 	bye    *ByeEvent
 }
 
@@ -344,6 +345,9 @@ func (in *inbox) drain(out []Event, held bool) []Event {
 		}
 		if in.gather != nil {
 			out = append(out, *in.gather)
+		}
+		if in.held != nil {
+			out = append(out, *in.held)
 		}
 		*in = inbox{bye: in.bye}
 	}

@@ -16,10 +16,11 @@ type plan struct {
 	files   map[string]uint16   // new keys of files
 	last    map[register]uint32 // newest operation of this change on a register
 	texts   map[uint32]textPlan
-	els     int // elements made
-	made    int // texts made
-	chars   int // characters inserted
-	shown   int // elements that may become visible
+	els     int      // elements made
+	made    int      // texts made
+	chars   int      // characters inserted
+	shown   int      // elements that may become visible
+	erased  []uint16 // who made the shown elements that go
 	dec     change.Decoder
 }
 
@@ -52,7 +53,7 @@ func (s *plan) reset() {
 		clear(s.texts)
 	}
 	s.hash, s.actors, s.steps = change.Hash{}, s.actors[:0], s.steps[:0]
-	s.els, s.made, s.chars, s.shown = 0, 0, 0, 0
+	s.els, s.made, s.chars, s.shown, s.erased = 0, 0, 0, 0, s.erased[:0]
 }
 
 // Check decides whether a parsed change may be committed to this page; ask Has first. nil: yes, and Apply must be the next call with this change before
@@ -218,6 +219,7 @@ func (p *Page) checkElements(op *change.Op, st *step) error {
 			s.shown++
 		}
 	case change.Delete:
+		s.erase(p, n, s.last[st.reg] == 0)
 	default:
 		return ErrShape
 	}
@@ -278,7 +280,27 @@ func (p *Page) checkProperty(op *change.Op, st *step, el uint32) error {
 	if n == propIsDeleted && op.Kind != change.True && int(el) < len(p.els) && s.last[st.reg] == 0 && !p.shown(p.els[el].slot) {
 		s.shown++
 	}
+	if n == propIsDeleted && op.Kind == change.True && op.Action == change.Put && int(el) < len(p.els) {
+		s.erase(p, p.els[el].slot, s.last[st.reg] == 0)
+	}
 	return nil
+}
+
+// erase notes who made a shown element that goes, the first time an operation says so.
+func (s *plan) erase(p *Page, n uint32, first bool) {
+	if first && int(n) < len(p.slots) && p.slots[n].shown {
+		s.erased = append(s.erased, p.winner(n).made.actor)
+	}
+}
+
+// Erases counts the elements that are shown and go by the change which Check has just found good, but for those that an actor of the author's own made.
+func (p *Page) Erases(own func(actor string) bool) (n int) {
+	for _, a := range p.plan.erased {
+		if !own(p.actors[a].id) {
+			n++
+		}
+	}
+	return n
 }
 
 // checkPreds: every predecessor is a write of the same register, and a new write leaves none of its author's own standing beside it, so that a few bytes

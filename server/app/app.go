@@ -3,7 +3,6 @@ package app
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -221,7 +220,7 @@ func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err er
 	p.web, err = server.New(server.Config{
 		PublicURL: cfg.PublicURL, ClientOrigins: cfg.ClientOrigins, TrustedProxies: config.Prefixes(cfg.TrustedProxies), Version: o.Version,
 		Companion: cfg.Matrix.UserID, ArchiveDays: cfg.Storage.ArchiveDays, Dist: web.Files(), Identity: p.identity, Encrypted: p.companion.Encrypted, Boards: p.store, Snapshots: p.checkpoints,
-		Scene: p.scene, AddPage: p.addPage, Rule: p.rule, Gather: p.gather, Hand: p.hand, Show: p.commands.Show, Homes: p.checkpoints, Connect: p.transport, Ready: p.ready, Registry: p.registry, Log: o.Log,
+		Scene: p.scene, AddPage: p.addPage, Rule: p.rule, Gather: p.gather, Hand: p.hand, LetErase: p.letErase, History: history{p.hub}, Show: p.commands.Show, Homes: p.checkpoints, Connect: p.transport, Ready: p.ready, Registry: p.registry, Log: o.Log,
 	})
 	return p, err
 }
@@ -303,51 +302,6 @@ func (p *parts) roomChanged(room string) {
 
 func (p *parts) revoked(st identity.StoredSession) {
 	p.transport.Revoke(st.Key(), "session_unknown", "This session has ended.")
-}
-
-// scene is what a page shows at this moment, or what has changed after an entry (docs/protocol.md §1.3).
-func (p *parts) rule(ctx context.Context, st identity.StoredSession, c board.RulesChange) error {
-	return p.hub.ChangeRules(ctx, st.Board, st.Person, c)
-}
-
-func (p *parts) gather(ctx context.Context, st identity.StoredSession, at board.Place) error {
-	return p.hub.Gather(ctx, st.Board, st.Person, at)
-}
-
-func (p *parts) hand(ctx context.Context, st identity.StoredSession, up bool) error {
-	return p.hub.Hand(ctx, st.Board, st.Person, up)
-}
-
-func (p *parts) addPage(ctx context.Context, st identity.StoredSession) (board.DocID, error) {
-	return p.hub.AddPage(ctx, st.Board, st.Person)
-}
-
-func (p *parts) scene(ctx context.Context, st identity.StoredSession, doc board.DocID, after *uint64) (any, error) {
-	v, err := p.hub.Scene(ctx, st.Board, doc, after)
-	if err != nil {
-		return nil, err
-	}
-	heads := make([]string, len(v.Heads))
-	for i, h := range v.Heads {
-		heads[i] = hex.EncodeToString(h[:])
-	}
-	return struct {
-		Log      string          `json:"log"`
-		Seq      uint64          `json:"seq"`
-		Epoch    uint32          `json:"epoch"`
-		Heads    []string        `json:"heads"`
-		Full     bool            `json:"full"`
-		Elements []board.Element `json:"elements"`
-		Gone     []string        `json:"gone"`
-	}{v.Log, v.Seq, v.Epoch, heads, v.Full, orEmpty(v.Elements), orEmpty(v.Gone)}, nil
-}
-
-// orEmpty is [] in JSON instead of null.
-func orEmpty[T any](list []T) []T {
-	if list == nil {
-		return []T{}
-	}
-	return list
 }
 
 const staleReady = 30 * time.Second

@@ -373,6 +373,18 @@ func (s *Service) Role(room string, p board.Person) (board.Role, string) {
 	return RoleOf(st, "whiteboard"), st.Name
 }
 
+// NameOf answers a person's display name in a room, "" where they are not in it, and the server's name for people of other homeservers.
+func (s *Service) NameOf(room string, p board.Person) (name, external string) {
+	if st, ok := s.cfg.Rooms.Standing(room, string(p)); ok && st.Joined {
+		name = st.Name
+	}
+	_, own, _ := strings.Cut(s.cfg.Rooms.UserID(), ":")
+	if _, server, _ := strings.Cut(string(p), ":"); server != own {
+		external = server
+	}
+	return name, external
+}
+
 // RoleOf maps power levels to a role (security.md §2.2). An incomplete view fails closed to viewing.
 func RoleOf(st Standing, kind string) board.Role {
 	if !st.Joined {

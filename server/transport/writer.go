@@ -260,6 +260,8 @@ func (w *writer) event(e board.Event) {
 			actor = nil
 		}
 		w.rare(wire.Reset{Doc: string(e.Doc), Hash: e.Hash[:], Code: e.Code, Message: e.Message, Actor: actor})
+	case board.HeldEvent:
+		w.rare(wire.Held{Doc: string(e.Doc), By: string(e.Person), Count: uint64(e.Count)})
 	case board.GatherEvent:
 		w.rare(wire.Gather{Doc: string(e.Doc), X: e.X, Y: e.Y, Width: e.Width, Height: e.Height, By: string(e.By)})
 	case board.SavedEvent:

@@ -133,6 +133,8 @@ func DecodeServer(b []byte) (Frame, error) {
 		f = l
 	case TypeGather:
 		f = mapped[Gather](r)
+	case TypeHeld:
+		f = mapped[Held](r)
 	case TypePeople:
 		f = mapped[People](r)
 	case TypeRole:

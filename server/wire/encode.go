@@ -161,6 +161,7 @@ func (f LaneRequest) Append(dst []byte) []byte {
 func (f Hello) Append(dst []byte) []byte   { return appendMap(dst, TypeHello, f) }
 func (f Offer) Append(dst []byte) []byte   { return appendMap(dst, TypeOffer, f) }
 func (f Gather) Append(dst []byte) []byte  { return appendMap(dst, TypeGather, f) }
+func (f Held) Append(dst []byte) []byte    { return appendMap(dst, TypeHeld, f) }
 func (f Welcome) Append(dst []byte) []byte { return appendMap(dst, TypeWelcome, f) }
 func (f People) Append(dst []byte) []byte  { return appendMap(dst, TypePeople, f) }
 func (f Role) Append(dst []byte) []byte    { return appendMap(dst, TypeRole, f) }

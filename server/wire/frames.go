@@ -148,6 +148,12 @@ type (
 		Height uint64 `cbor:"height"`
 		By     string `cbor:"by"`
 	}
+	// Held tells a moderator that the erase guard did not let a person (By) remove Count elements of a page.
+	Held struct {
+		Doc   string `cbor:"doc"`
+		By    string `cbor:"by"`
+		Count uint64 `cbor:"count"`
+	}
 	// Answer answers Offer.
 	Answer struct {
 		SDP    string `cbor:"sdp"`
@@ -188,6 +194,7 @@ func (Pong) Type() Type        { return TypePong }
 func (Ticket) Type() Type      { return TypeTicket }
 func (Welcome) Type() Type     { return TypeWelcome }
 func (Gather) Type() Type      { return TypeGather }
+func (Held) Type() Type        { return TypeHeld }
 func (Entries) Type() Type     { return TypeEntries }
 func (LiveUpdates) Type() Type { return TypeLiveUpdates }
 func (People) Type() Type      { return TypePeople }

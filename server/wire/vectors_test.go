@@ -106,6 +106,7 @@ var golden = []struct {
 	{"saved with a problem", "server", Saved{Seq: 812, At: 1766430012345, Problem: "busy", Since: 1766430015000}},
 	{"gather", "server", Gather{Doc: page, X: -120, Y: 40, Width: 1280, Height: 720, By: "@ada:example.org"}},
 	{"rtc.answer", "server", Answer{SDP: "v=0\r\n", Ticket: ticket}},
+	{"held", "server", Held{Doc: page, By: "@ada:example.org", Count: 40}},
 	{"ping", "server", Ping{N: 18446744073709551}},
 	{"lane request", "server", LaneRequest{Lane: 0, Reason: "health"}},
 	{"error", "server", Refused{Code: "too_large", Message: "live payload is longer than 8192 bytes"}},
@@ -168,7 +169,7 @@ var skipped = []negative{
 	{"reserved type 6", "client", "8106", "", ""},
 	{"type 300", "client", "8119012c", "", ""},
 	{"unknown type for the client", "server", "83183f01a0", "", ""},
-	{"reserved type 46", "server", "81182e", "", ""},
+	{"reserved type 47", "server", "81182f", "", ""},
 	{"pong with further items", "client", "84081818f682f5f4", "", "pong"},
 	{"pong in a longer form than needed", "client", "82081900 18", "", "pong"},
 	{"bye with an unknown key", "server", "82182ca463" + hex.EncodeToString([]byte("new")) + "01 64" + hex.EncodeToString([]byte("code")) + "67" + hex.EncodeToString([]byte("removed")) +

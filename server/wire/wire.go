@@ -36,6 +36,7 @@ const (
 	TypeError       Type = 43
 	TypeBye         Type = 44
 	TypeGather      Type = 45
+	TypeHeld        Type = 46
 )
 
 // Limits of frames and their items, in bytes unless said.

@@ -1,5 +1,5 @@
 import { CaptureUpdateAction, convertToExcalidrawElements, newElementWith, restoreElements, serializeAsJSON } from "@excalidraw/excalidraw";
-import { Component, useCallback, useEffect, useMemo, useState, useSyncExternalStore, type ReactNode } from "react";
+import { Component, lazy, Suspense, useCallback, useEffect, useMemo, useState, useSyncExternalStore, type ReactNode } from "react";
 import type { ElementWrite } from "../doc/messages";
 import type { Look } from "../first/fit";
 import type { Host, Theme } from "../host/widget";
@@ -15,6 +15,8 @@ import { closedText, closedTitle } from "./status";
 import { StatusLine } from "./StatusLine";
 import type { Notice } from "./view";
 
+const Versions = lazy(() => import("./Versions"));
+
 export interface AppProps {
   readonly board: Board;
   readonly host: Host;
@@ -28,7 +30,7 @@ export function App({ board, host, t, language, onAPI, onScroll }: AppProps) {
   const view = useSyncExternalStore(board.view.subscribe, board.view.get);
   const [theme, setTheme] = useState<Theme>(host.theme);
   const [api, setAPI] = useState<ExcalidrawAPI | null>(null);
-  const [asking, setAsking] = useState<{ kind: "clear" } | { kind: "link"; url: string } | null>(null);
+  const [asking, setAsking] = useState<{ kind: "clear" | "versions" } | { kind: "link"; url: string } | null>(null);
 
   useEffect(() => host.onTheme(setTheme), [host]);
   useEffect(() => {
@@ -57,9 +59,10 @@ export function App({ board, host, t, language, onAPI, onScroll }: AppProps) {
             <button type="button" onClick={() => board.link.connect()}>{t("retry")}</button>
           </div>
         ) : null}
-        <StatusLine view={view} t={t} pages={view.link.kind === "closed" ? null : <PageStrip view={view} board={board} writable={board.mayWrite} t={t} />} moderation={board.moderation} />
+        <StatusLine view={view} t={t} pages={view.link.kind === "closed" ? null : <PageStrip view={view} board={board} writable={board.mayWrite} t={t} />} board={board} language={language} onVersions={() => setAsking({ kind: "versions" })} />
       </main>
       {asking?.kind === "clear" ? <ClearDialog t={t} onClose={() => setAsking(null)} onClear={() => api && clearBoard(api)} /> : null}
+      {asking?.kind === "versions" ? <Suspense><Versions board={board} theme={theme} t={t} language={language} onClose={() => setAsking(null)} /></Suspense> : null}
       {asking?.kind === "link" ? <LinkDialog t={t} url={asking.url} onClose={() => setAsking(null)} /> : null}
     </Boundary>
   );
@@ -114,10 +117,11 @@ function Notices({ notices, board, t }: { readonly notices: readonly Notice[]; r
         <div className="notice" key={i}>
           <p>
             {"writes" in n ? <b>{t(`${n.kind}.title`)} </b> : null}
-            {n.kind === "refused" ? t("refused.text", { code: n.code }) : n.kind === "unsent" || n.kind === "stale" ? t(`${n.kind}.text`) : n.kind === "gathered" ? t(n.kind, { name: n.name }) : t(n.kind)}
+            {n.kind === "refused" ? t("refused.text", { code: n.code }) : n.kind === "unsent" || n.kind === "stale" ? t(`${n.kind}.text`) : n.kind === "gathered" ? t(n.kind, { name: n.name }) : n.kind === "held" ? t(n.kind, { name: n.name, count: n.count }) : t(n.kind)}
           </p>
           <div className="notice-actions">
             {"writes" in n ? <button type="button" onClick={() => saveAsFile(n.writes)}>{t("unsent.save")}</button> : null}
+            {n.kind === "held" ? <button type="button" onClick={() => { n.let(); board.dismiss(n); }}>{t("held.let", { name: n.name })}</button> : null}
             <button type="button" onClick={() => board.dismiss(n)}>{t("writes" in n ? "unsent.discard" : "close")}</button>
           </div>
         </div>

@@ -107,6 +107,8 @@ export const Canvas = memo(function Canvas({ board, theme, language, viewOnly, t
       return onAPI(api.current);
     }
     board.sceneChanged(elements as unknown as readonly SceneElement[], isBusy(state));
+    const [one, ...more] = Object.keys(state.selectedElementIds);
+    board.selected(more.length === 0 && one !== undefined && !isBusy(state) ? one : "");
   }, [board, onAPI]);
 
   const pointer = useCallback<NonNullable<Props["onPointerUpdate"]>>(({ pointer: p, button }) => {

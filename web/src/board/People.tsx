@@ -8,7 +8,7 @@ export type Moderates = Pick<Moderation, "rule" | "gather" | "hand" | "givePen">
 type OnRule = (change: RulesChange) => void;
 
 /** Who is here and draws; for moderators also who may. */
-export function People({ view, t, moderation }: { readonly view: View; readonly t: Translate; readonly moderation: Moderates }) {
+export function People({ view, t, moderation, onVersions }: { readonly view: View; readonly t: Translate; readonly moderation: Moderates; readonly onVersions: () => void }) {
   const { rules, people } = view;
   const moderates = view.role === "moderator" && view.link.kind === "open";
   const doc = view.docs[view.page] ?? "";
@@ -45,6 +45,7 @@ export function People({ view, t, moderation }: { readonly view: View; readonly 
       </ul>
       {people.length <= 1 ? <p className="quiet">{t("people.none")}</p> : null}
       {moderates && people.length > 1 ? <button type="button" onClick={() => moderation.gather()}>{t("gather")}</button> : null}
+      {moderates && view.ready ? <button type="button" onClick={onVersions}>{t("versions.open")}</button> : null}
     </div>
   );
 }

@@ -1,13 +1,25 @@
 import { useEffect, useState, type ReactNode } from "react";
 import type { Translate } from "../ui/i18n";
-import { People, type Moderates } from "./People";
+import type { Board } from "./board";
+import { People } from "./People";
+import { WhoDrew } from "./WhoDrew";
 import type { View } from "./view";
 import { headline, problemText, readersText, savedText } from "./status";
 
 const SOFT_LIMIT = 1_500;
 
+interface Props {
+  readonly view: View;
+  readonly t: Translate;
+  readonly language: string;
+  readonly pages: ReactNode;
+  readonly board: Pick<Board, "moderation" | "history">;
+  readonly onVersions: () => void;
+}
+
 /** One line under the board: how live it is, how safe, who is here and who can read it. The rest unfolds above it. */
-export function StatusLine({ view, t, pages, moderation }: { readonly view: View; readonly t: Translate; readonly pages: ReactNode; readonly moderation: Moderates }) {
+export function StatusLine({ view, t, language, pages, board, onVersions }: Props) {
+  const { moderation } = board;
   const [open, setOpen] = useState<"people" | "details" | null>(null);
   const [now, setNow] = useState(Date.now);
   useEffect(() => {
@@ -24,7 +36,7 @@ export function StatusLine({ view, t, pages, moderation }: { readonly view: View
   const spoken = said && (said.kind === "page" ? t("pages.of", { page: said.page + 1, count: view.docs.length }) : t(`announce.${said.kind}`, { name: said.name }));
   return (
     <section className="status" aria-label={t("status.label")} onKeyDown={(e) => e.key === "Escape" && setOpen(null)}>
-      {open === "people" ? <People view={view} t={t} moderation={moderation} /> : null}
+      {open === "people" ? <People view={view} t={t} moderation={moderation} onVersions={onVersions} /> : null}
       {open === "details" ? <Details view={view} t={t} now={now} /> : null}
       {problem ? <p className="problem" data-tone={view.link.kind === "resuming" ? head.tone : "bad"} role="status">{problem}</p> : null}
       {viewer && view.ready ? <p className="note">{t("viewer.explanation")}</p> : null}
@@ -39,6 +51,7 @@ export function StatusLine({ view, t, pages, moderation }: { readonly view: View
         <span className="state" data-tone={head.tone} role="status">{head.text}</span>
         {view.unsaved > 0 && view.link.kind === "open" ? <span className="quiet">{t("status.sending", { count: view.unsaved })}</span> : null}
         {view.ready ? <span className="quiet grow">{savedText({ saved: view.saved }, Math.max(now, view.saved.at), t)}</span> : <span className="grow" />}
+        {view.selected === "" || view.link.kind !== "open" ? null : <WhoDrew key={view.selected} element={view.selected} history={board.history} t={t} language={language} />}
         {pages}
         {view.encrypted === undefined ? null : (
           <button type="button" aria-expanded={open === "details"} onClick={() => toggle("details")}>

@@ -9,6 +9,7 @@ import { Binding, type Scene } from "./binding";
 import { Documents } from "./documents";
 import type { SceneElement } from "./element";
 import { CURSOR, ELEMENTS, encodeCursor, encodeElements, LiveSender, type Cursor } from "./live";
+import { History } from "./history";
 import { Filler, FIRST_ELEMENTS } from "./filler";
 import { Moderation } from "./moderation";
 import { Outstanding, type OutstandingOptions } from "./outstanding";
@@ -31,7 +32,7 @@ export interface Surface extends Scene, Eye {
 }
 
 export interface BoardOptions extends Omit<LinkOptions, "session"> {
-  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage" | "rule" | "gather" | "hand">;
+  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage" | "rule" | "gather" | "hand" | "letErase" | "versions" | "version" | "drew">;
   readonly port: Port;
   /** What was painted before anything else was there; undefined: nothing. Absent: nobody painted. */
   readonly first?: Promise<FirstScene | undefined>;
@@ -50,6 +51,7 @@ export class Board {
   readonly page: Page;
   readonly pages: Pages;
   readonly moderation: Moderation;
+  readonly history: History;
   readonly documents: Documents;
   readonly outstanding: Outstanding;
   readonly watch: Watch;
@@ -110,6 +112,7 @@ export class Board {
       notify: (notice) => this.notify(notice),
       withdraw: (notice) => this.withdraw(notice),
     });
+    this.history = new History({ session: options.session, page: this.page, doc: () => this.pages.open });
     this.documents = new Documents({
       page: this.page,
       session: options.session,
@@ -132,6 +135,7 @@ export class Board {
       changed: () => this.count(),
       offer: (lost) => this.notify(lost),
       withdraw: (lost) => this.withdraw(lost),
+      guarded: () => this.notify({ kind: "guarded" }),
     });
     this.watch = new Watch({
       shadow: this.page.shadow,
@@ -319,6 +323,11 @@ export class Board {
     if (wrote) this.count();
   }
 
+  /** What is selected; "" for nothing or several. */
+  selected(id: string): void {
+    if (id !== this.view.get().selected) this.view.set({ selected: id });
+  }
+
   pointerMoved(cursor: Omit<Cursor, "page">): void {
     this.sender.set(CURSOR, () => encodeCursor({ ...cursor, page: this.pages.index }));
   }
@@ -426,7 +435,7 @@ export class Board {
     this.outstanding.hold(hex(actor));
   }
 
-  private event(frame: Extract<ServerFrame, { type: "people" | "role" | "reset" | "saved" | "gather" | "error" }>): void {
+  private event(frame: Extract<ServerFrame, { type: "people" | "role" | "reset" | "saved" | "gather" | "held" | "error" }>): void {
     switch (frame.type) {
       case "people": {
         const { joined, left } = this.presence.update(frame.full, frame.joined, frame.left);
@@ -450,6 +459,8 @@ export class Board {
         return this.watch.on ? undefined : void this.documents.refetch();
       case "gather":
         return this.moderation.gathered(frame);
+      case "held":
+        return this.moderation.held(frame.by, frame.count);
       case "saved":
         return this.view.set({ saved: { seq: frame.seq, at: frame.at, problem: frame.problem, since: frame.since } });
       case "error":

@@ -10,7 +10,7 @@ import type { Notice } from "./view";
 type Gather = Extract<ServerFrame, { type: "gather" }>;
 
 export interface ModerationOptions {
-  readonly session: Pick<Session, "rule" | "gather" | "hand">;
+  readonly session: Pick<Session, "rule" | "gather" | "hand" | "letErase">;
   readonly pages: Pick<Pages, "list" | "open" | "turning">;
   readonly sight: Pick<Sight, "aim">;
   /** The editor, when it is there. */
@@ -37,6 +37,16 @@ export class Moderation {
 
   hand(up: boolean): void {
     this.command(this.options.session.hand(up));
+  }
+
+  /** Somebody was not let remove that much at once. */
+  held(person: string, count: number): void {
+    const name = this.nameOf(person);
+    this.options.notify({ kind: "held", name, count, let: () => this.command(this.options.session.letErase(person)) });
+  }
+
+  private nameOf(person: string): string {
+    return this.options.people().find((p) => p.id === person)?.label ?? person;
   }
 
   /** Lets somebody draw who may not as the rules are. */
@@ -72,7 +82,7 @@ export class Moderation {
       sight.aim(to.doc, look);
       options.turn(pages.list.indexOf(to.doc));
     }
-    const notice = { kind: "gathered", name: options.people().find((p) => p.id === to.by)?.label ?? to.by } as const;
+    const notice = { kind: "gathered", name: this.nameOf(to.by) } as const;
     options.notify(notice);
     setTimeout(() => options.withdraw(notice), TOLD_MS);
   }

@@ -30,12 +30,16 @@ export interface OutstandingOptions extends Pick<UnsentOptions<Writes>, "open" |
   readonly mayWrite: (doc: string) => boolean;
   readonly changed: () => void;
   readonly offer: (lost: Lost) => void;
+  /** The erase guard did not let the person: there is nothing to keep. */
+  readonly guarded: () => void;
   /** An offer that no longer holds. */
   readonly withdraw: (lost: Lost) => void;
 }
 
 /** Of a refusal: a moderator has decided that the person does not draw there now. */
 const LOCKED = "locked";
+/** Too much at once of what others drew (SPEC ER1). */
+const GUARD = "erase_guard";
 
 export class Outstanding {
   // Owned by Board.
@@ -109,6 +113,10 @@ export class Outstanding {
   /** The page will not make this gesture a second time. */
   refused(gesture: number, writes: Writes, code: string): void {
     const given = this.unsent.giveUp(gesture);
+    if (code === GUARD) {
+      this.unsent.discard(given);
+      return this.options.guarded();
+    }
     this.options.offer({ kind: "refused", code, writes, discard: () => this.unsent.discard(given) });
   }
 

@@ -8,7 +8,8 @@ import { NO_RULES, type Hindrance, type Rules } from "./rules";
 export type Notice =
   | Lost
   | { readonly kind: "gathered"; readonly name: string }
-  | { readonly kind: "unsupported" | "drop" | "viewer.demoted" | "viewer.promoted" | "pages.unsent" | "pages.full" | "pages.failed" | "rules.failed" };
+  | { readonly kind: "held"; readonly name: string; readonly count: number; readonly let: () => void }
+  | { readonly kind: "unsupported" | "drop" | "guarded" | "viewer.demoted" | "viewer.promoted" | "pages.unsent" | "pages.full" | "pages.failed" | "rules.failed" };
 
 /** What the page shows besides the drawing. */
 export interface View {
@@ -31,6 +32,8 @@ export interface View {
   readonly durable: boolean;
   readonly people: readonly Participant[];
   readonly elements: number;
+  /** The element that is selected, "" for none or several. */
+  readonly selected: string;
   readonly notices: readonly Notice[];
   /** Spoken by screen readers when it changes. */
   readonly announcement: { readonly kind: "joined" | "left"; readonly name: string } | { readonly kind: "page"; readonly page: number } | undefined;
@@ -61,6 +64,7 @@ export const FIRST_VIEW: View = {
   durable: true,
   people: [],
   elements: 0,
+  selected: "",
   notices: [],
   announcement: undefined,
   documentProblem: false,

@@ -61,7 +61,7 @@ export interface Loaded {
 
 /** One batch of entries per this many ms. */
 const BATCH_MS = 16;
-const CONTENT = new Set(["bad_change", "not_canonical", "too_large", "too_many_ops", "grammar"]);
+const CONTENT = new Set(["bad_change", "not_canonical", "too_large", "too_many_ops", "grammar", "erase_guard"]);
 
 export class Page {
   readonly shadow = new Shadow();

@@ -27,7 +27,7 @@ export interface LinkEvents {
   acked(change: Outgoing): void;
   live(updates: readonly LiveUpdate[]): void;
   /** people, role, reset, saved, gather, error. */
-  event(frame: Extract<ServerFrame, { type: "people" | "role" | "reset" | "saved" | "gather" | "error" }>): void;
+  event(frame: Extract<ServerFrame, { type: "people" | "role" | "reset" | "saved" | "gather" | "held" | "error" }>): void;
 }
 
 export interface LinkOptions {
@@ -301,6 +301,7 @@ export class Link {
       case "people":
       case "role":
       case "gather":
+      case "held":
         return this.events.event(frame);
     }
   }

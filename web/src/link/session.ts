@@ -50,6 +50,24 @@ export type RulesChange =
   | { readonly page: { readonly doc: string; readonly locked: boolean } }
   | { readonly person: { readonly user_id: string; readonly may: "" | "draw" | "watch" } };
 
+/** A moment of a page to go back to (docs/protocol.md §1.7). */
+export interface Version {
+  readonly seq: number;
+  /** Unix ms. */
+  readonly at: number;
+  readonly why: "removed" | "pause";
+  readonly by?: string;
+  readonly count?: number;
+}
+
+/** Who made an element, and when (Unix ms). */
+export interface Drew {
+  readonly user_id: string;
+  readonly name: string;
+  readonly external: string;
+  readonly at: number;
+}
+
 /** A request that the server, or the person, refused. */
 export class Refused extends Error {
   override name = "Refused";
@@ -174,6 +192,30 @@ export class Session {
   /** Raises or lowers the person's hand. Throws Refused. */
   async hand(up: boolean): Promise<void> {
     await this.request("POST", `${await this.boardPath()}/hand`, await this.token(), { up });
+  }
+
+  /** Lets a person remove more than the erase guard does, for a minute. Throws Refused. */
+  async letErase(user_id: string): Promise<void> {
+    await this.request("POST", `${await this.boardPath()}/erase`, await this.token(), { user_id });
+  }
+
+  /** Moments of a page to go back to, the newest first; for moderators. Throws Refused. */
+  async versions(doc: string): Promise<readonly Version[]> {
+    return ((await this.json("GET", `${await this.docPath(doc)}/versions`, await this.token())) as { versions: Version[] }).versions;
+  }
+
+  /** What a page showed at such a moment. Throws Refused. */
+  async version(doc: string, seq: number): Promise<Pick<SceneAnswer, "elements">> {
+    return (await this.json("GET", `${await this.docPath(doc)}/versions/${seq}`, await this.token())) as Pick<SceneAnswer, "elements">;
+  }
+
+  /** Who made an element. Throws Refused. */
+  async drew(doc: string, element: string): Promise<Drew> {
+    return (await this.json("GET", `${await this.docPath(doc)}/elements/${encodeURIComponent(element)}`, await this.token())) as Drew;
+  }
+
+  private async docPath(doc: string): Promise<string> {
+    return `${await this.boardPath()}/docs/${encodeURIComponent(doc)}`;
   }
 
   /** Brings everybody on the board to a place. Throws Refused. */

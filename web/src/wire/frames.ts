@@ -117,6 +117,7 @@ export type ServerFrame =
   | { readonly type: "reset"; readonly doc: string; readonly hash: Uint8Array; readonly code: string; readonly message: string; readonly actor: Uint8Array }
   | ({ readonly type: "saved" } & Saved)
   | ({ readonly type: "gather"; readonly by: string } & Place)
+  | { readonly type: "held"; readonly doc: string; readonly by: string; readonly count: number }
   | { readonly type: "rtc.answer"; readonly sdp: string; readonly ticket: Uint8Array }
   | { readonly type: "ping"; readonly n: number | bigint }
   | { readonly type: "lane"; readonly lane: number; readonly reason: string }
@@ -197,6 +198,10 @@ export function decodeFrame(bytes: Uint8Array): ServerFrame | null {
     case 45: {
       const m = map(frame[1]);
       return { type: "gather", doc: text(m.doc), x: int(m.x), y: int(m.y), width: uint(m.width), height: uint(m.height), by: text(m.by) };
+    }
+    case 46: {
+      const m = map(frame[1]);
+      return { type: "held", doc: text(m.doc), by: text(m.by), count: uint(m.count) };
     }
     default:
       return null; // unknown types are skipped (SPEC WG10), so that the server may be newer

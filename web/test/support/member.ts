@@ -11,7 +11,7 @@ export class Member {
   readonly scene = new FakeScene();
   readonly worker = new QueuedWorker();
   readonly board: Board;
-  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage" | "rule" | "gather" | "hand">;
+  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage" | "rule" | "gather" | "hand" | "letErase" | "versions" | "version" | "drew">;
   online = true;
   /** The server does not get to reading what this one sends. */
   unread = false;
@@ -31,6 +31,10 @@ export class Member {
       rule: () => Promise.reject(new Error("nobody rules here")),
       hand: () => Promise.reject(new Error("nobody looks here")),
       gather: () => Promise.reject(new Error("nobody moderates here")),
+      letErase: () => Promise.reject(new Error("nobody moderates here")),
+      versions: () => Promise.reject(new Error("no past here")),
+      version: () => Promise.reject(new Error("no past here")),
+      drew: () => Promise.reject(new Error("no past here")),
       addPage: () => (this.online ? Promise.resolve(server.addPage()) : Promise.reject(new Error("offline"))),
       info: { user_id: person } as Login,
       forget: () => undefined,
