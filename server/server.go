@@ -56,6 +56,7 @@ type Config struct {
 	AddPage func(ctx context.Context, st identity.StoredSession) (board.DocID, error)
 	// Show puts a widget of ours above the messages of its room, for a person who may arrange it: "top", or "full", "level", "self" as in docs/protocol.md §8.
 	Show    func(ctx context.Context, person, room, widget string) (string, error)
+	Roles   Roles
 	Homes   Homes
 	Connect http.Handler // /v1/connect
 	// Ready names what keeps the server from serving, nil when all is well.
@@ -120,6 +121,8 @@ func (s *Server) Routes() http.Handler {
 		r.Post("/boards/{board}/rules", s.handle(s.signedIn(s.rule)))
 		r.Post("/boards/{board}/gather", s.handle(s.signedIn(s.gather)))
 		r.Post("/boards/{board}/hand", s.handle(s.signedIn(s.hand)))
+		r.Get("/boards/{board}/roles", s.handle(s.signedIn(s.roles)))
+		r.Post("/boards/{board}/roles", s.handle(s.signedIn(s.setRole)))
 		r.Post("/boards/{board}/erase", s.handle(s.signedIn(s.letErase)))
 		r.Get("/boards/{board}/docs/{doc}/versions", s.handle(s.signedIn(s.versions)))
 		r.Get("/boards/{board}/docs/{doc}/versions/{seq}", s.handle(s.signedIn(s.version)))

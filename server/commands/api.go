@@ -46,6 +46,8 @@ type Rooms interface {
 	// Shared are the rooms where both the companion and the person are joined.
 	Shared(person string) []Room
 	Standing(room, person string) (identity.Standing, bool)
+	// People are who is joined, by name.
+	People(room string) []RoomPerson
 }
 
 // Talk asks the homeserver. Implemented by server/matrix; errors are *checkpoint.RoomError where the cause is known.

@@ -38,7 +38,7 @@ func (s *Service) Show(ctx context.Context, person, room, widget string) (string
 		return ShownLevel, nil
 	}
 	if err != nil {
-		return "", &identity.Error{Status: http.StatusServiceUnavailable, Code: "homeserver_unreachable", Message: "Lectern's homeserver does not answer. Try again.", RetryAfter: 5 * time.Second, Cause: err}
+		return "", unreachable(err)
 	}
 	return shown, nil
 }

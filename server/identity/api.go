@@ -33,6 +33,28 @@ func (l Levels) Moderator() int {
 	return max(50, l.Kick)
 }
 
+// Draw is the power level from which people draw.
+func (l Levels) Draw(kind string) int {
+	if level, ok := l.Events["com.educationpub."+kind+".edit"]; ok {
+		return level
+	}
+	return l.EventsDefault
+}
+
+// Of is a power level that gives a role; false where these levels have none for it.
+func (l Levels) Of(r board.Role, kind string) (level int, ok bool) {
+	draw, moderate := l.Draw(kind), l.Moderator()
+	switch r {
+	case board.RoleModerator:
+		return moderate, true
+	case board.RoleParticipant:
+		return max(draw, 0), max(draw, 0) < moderate
+	case board.RoleViewer:
+		return min(draw, moderate) - 1, true
+	}
+	return 0, false
+}
+
 // Standing is one person's place in a room, from the companion's own view of /sync.
 type Standing struct {
 	Joined bool

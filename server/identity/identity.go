@@ -393,16 +393,10 @@ func RoleOf(st Standing, kind string) board.Role {
 	if !st.Complete {
 		return board.RoleViewer
 	}
-	need := func(key string, otherwise int) int {
-		if n, ok := st.Levels.Events[key]; ok {
-			return n
-		}
-		return otherwise
-	}
 	switch {
 	case st.Power == math.MaxInt || st.Power >= st.Levels.Moderator():
 		return board.RoleModerator
-	case st.Power >= need("com.educationpub."+kind+".edit", st.Levels.EventsDefault):
+	case st.Power >= st.Levels.Draw(kind):
 		return board.RoleParticipant
 	default:
 		return board.RoleViewer

@@ -123,6 +123,26 @@ func (c *Companion) Shared(person string) (l []commands.Room) {
 	return l
 }
 
+// People are who is joined in a room, by name.
+func (c *Companion) People(name string) (l []commands.RoomPerson) {
+	v := &c.view
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	r := v.rooms[name]
+	if r == nil || r.create == nil || r.levels == nil {
+		return nil
+	}
+	for u, m := range r.members {
+		if m.joined {
+			l = append(l, commands.RoomPerson{ID: u, Name: m.name, Standing: identity.Standing{Joined: true, Complete: true, Name: m.name, Power: power(r.create, r.levels, u), Levels: r.levels.Levels}})
+		}
+	}
+	slices.SortFunc(l, func(a, b commands.RoomPerson) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+	return l
+}
+
 // describe is called with view.mu held.
 func (c *Companion) describe(name string, r *room) commands.Room {
 	v := &c.view

@@ -15,6 +15,7 @@ import { closedText, closedTitle } from "./status";
 import { StatusLine } from "./StatusLine";
 import type { Notice } from "./view";
 
+const Roles = lazy(() => import("./Roles"));
 const Versions = lazy(() => import("./Versions"));
 
 export interface AppProps {
@@ -30,7 +31,7 @@ export function App({ board, host, t, language, onAPI, onScroll }: AppProps) {
   const view = useSyncExternalStore(board.view.subscribe, board.view.get);
   const [theme, setTheme] = useState<Theme>(host.theme);
   const [api, setAPI] = useState<ExcalidrawAPI | null>(null);
-  const [asking, setAsking] = useState<{ kind: "clear" | "versions" } | { kind: "link"; url: string } | null>(null);
+  const [asking, setAsking] = useState<{ kind: "clear" | "versions" | "roles" } | { kind: "link"; url: string } | null>(null);
 
   useEffect(() => host.onTheme(setTheme), [host]);
   useEffect(() => {
@@ -59,10 +60,11 @@ export function App({ board, host, t, language, onAPI, onScroll }: AppProps) {
             <button type="button" onClick={() => board.link.connect()}>{t("retry")}</button>
           </div>
         ) : null}
-        <StatusLine view={view} t={t} pages={view.link.kind === "closed" ? null : <PageStrip view={view} board={board} writable={board.mayWrite} t={t} />} board={board} language={language} onVersions={() => setAsking({ kind: "versions" })} />
+        <StatusLine view={view} t={t} pages={view.link.kind === "closed" ? null : <PageStrip view={view} board={board} writable={board.mayWrite} t={t} />} board={board} language={language} onAsk={(kind) => setAsking({ kind })} />
       </main>
       {asking?.kind === "clear" ? <ClearDialog t={t} onClose={() => setAsking(null)} onClear={() => api && clearBoard(api)} /> : null}
       {asking?.kind === "versions" ? <Suspense><Versions board={board} theme={theme} t={t} language={language} onClose={() => setAsking(null)} /></Suspense> : null}
+      {asking?.kind === "roles" ? <Suspense><Roles board={board} host={host} t={t} onClose={() => setAsking(null)} /></Suspense> : null}
       {asking?.kind === "link" ? <LinkDialog t={t} url={asking.url} onClose={() => setAsking(null)} /> : null}
     </Boundary>
   );

@@ -5,10 +5,12 @@ import { hindrance, type Rules } from "./rules";
 import type { View } from "./view";
 
 export type Moderates = Pick<Moderation, "rule" | "gather" | "hand" | "givePen">;
+/** Opens a dialog. */
+export type OnAsk = (what: "versions" | "roles") => void;
 type OnRule = (change: RulesChange) => void;
 
 /** Who is here and draws; for moderators also who may. */
-export function People({ view, t, moderation, onVersions }: { readonly view: View; readonly t: Translate; readonly moderation: Moderates; readonly onVersions: () => void }) {
+export function People({ view, t, moderation, onAsk }: { readonly view: View; readonly t: Translate; readonly moderation: Moderates; readonly onAsk: OnAsk }) {
   const { rules, people } = view;
   const moderates = view.role === "moderator" && view.link.kind === "open";
   const doc = view.docs[view.page] ?? "";
@@ -45,7 +47,8 @@ export function People({ view, t, moderation, onVersions }: { readonly view: Vie
       </ul>
       {people.length <= 1 ? <p className="quiet">{t("people.none")}</p> : null}
       {moderates && people.length > 1 ? <button type="button" onClick={() => moderation.gather()}>{t("gather")}</button> : null}
-      {moderates && view.ready ? <button type="button" onClick={onVersions}>{t("versions.open")}</button> : null}
+      {moderates && view.ready ? <button type="button" onClick={() => onAsk("versions")}>{t("versions.open")}</button> : null}
+      {moderates ? <button type="button" onClick={() => onAsk("roles")}>{t("roles.open")}</button> : null}
     </div>
   );
 }

@@ -1,7 +1,7 @@
 import { useEffect, useState, type ReactNode } from "react";
 import type { Translate } from "../ui/i18n";
 import type { Board } from "./board";
-import { People } from "./People";
+import { People, type OnAsk } from "./People";
 import { WhoDrew } from "./WhoDrew";
 import type { View } from "./view";
 import { headline, problemText, readersText, savedText } from "./status";
@@ -14,11 +14,12 @@ interface Props {
   readonly language: string;
   readonly pages: ReactNode;
   readonly board: Pick<Board, "moderation" | "history">;
-  readonly onVersions: () => void;
+  /** A dialog is wanted. */
+  readonly onAsk: OnAsk;
 }
 
 /** One line under the board: how live it is, how safe, who is here and who can read it. The rest unfolds above it. */
-export function StatusLine({ view, t, language, pages, board, onVersions }: Props) {
+export function StatusLine({ view, t, language, pages, board, onAsk }: Props) {
   const { moderation } = board;
   const [open, setOpen] = useState<"people" | "details" | null>(null);
   const [now, setNow] = useState(Date.now);
@@ -36,7 +37,7 @@ export function StatusLine({ view, t, language, pages, board, onVersions }: Prop
   const spoken = said && (said.kind === "page" ? t("pages.of", { page: said.page + 1, count: view.docs.length }) : t(`announce.${said.kind}`, { name: said.name }));
   return (
     <section className="status" aria-label={t("status.label")} onKeyDown={(e) => e.key === "Escape" && setOpen(null)}>
-      {open === "people" ? <People view={view} t={t} moderation={moderation} onVersions={onVersions} /> : null}
+      {open === "people" ? <People view={view} t={t} moderation={moderation} onAsk={onAsk} /> : null}
       {open === "details" ? <Details view={view} t={t} now={now} /> : null}
       {problem ? <p className="problem" data-tone={view.link.kind === "resuming" ? head.tone : "bad"} role="status">{problem}</p> : null}
       {viewer && view.ready ? <p className="note">{t("viewer.explanation")}</p> : null}

@@ -32,7 +32,7 @@ export interface Surface extends Scene, Eye {
 }
 
 export interface BoardOptions extends Omit<LinkOptions, "session"> {
-  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage" | "rule" | "gather" | "hand" | "letErase" | "versions" | "version" | "drew">;
+  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage" | "rule" | "gather" | "hand" | "letErase" | "versions" | "version" | "drew" | "roles" | "setRole">;
   readonly port: Port;
   /** What was painted before anything else was there; undefined: nothing. Absent: nobody painted. */
   readonly first?: Promise<FirstScene | undefined>;
@@ -341,6 +341,10 @@ export class Board {
   async takeOver(): Promise<void> {
     await this.options.session.takeOver();
     this.link.connect();
+  }
+
+  get roles(): Pick<Session, "roles" | "setRole"> {
+    return this.options.session;
   }
 
   dismiss(notice: Notice): void {

@@ -10,6 +10,9 @@ export interface Wording {
   readonly params: Readonly<Record<string, string>>;
 }
 
+/** The one thing that widgets may write into the room, if the person lets them: a moderator's change of roles. */
+export const SEND_LEVELS = "org.matrix.msc2762.send.state_event:m.room.power_levels#";
+
 const TIMELINE = "org.matrix.msc2762.timeline:";
 const RECEIVE_STATE = "org.matrix.msc2762.receive.state_event:";
 const RECEIVE_EVENT = "org.matrix.msc2762.receive.event:";
@@ -24,9 +27,10 @@ const KNOWN_STATE: Readonly<Record<string, MessageKey>> = {
   "m.room.encryption": "cap.encryption",
 };
 
-/** How to put a capability to the person; null if this client does not offer it (it is then declined). Sending into the room is among those: Lectern's widgets never need it. */
+/** How to put a capability to the person; null if this client does not offer it (it is then declined). Sending into the room is among those, but for power levels. */
 export function wordingOf(capability: string, roomId: string): Wording | null {
   if (capability === "org.matrix.msc2931.navigate") return { key: "cap.navigate", params: {} };
+  if (capability === SEND_LEVELS) return { key: "cap.powersSend", params: {} };
   if (capability.startsWith(TIMELINE)) {
     return capability.slice(TIMELINE.length) === roomId ? { key: "cap.timeline", params: {} } : null;
   }

@@ -1,5 +1,5 @@
-/** What a widget may do through this client, over the Matrix SDK. Reading only: nothing is ever sent into the room for a widget. */
-import { EventTimeline, type MatrixEvent, type Room } from "matrix-js-sdk";
+/** What a widget may do through this client, over the Matrix SDK. Nothing is sent into the room for a widget but power levels, which moderators change on the board. */
+import { EventTimeline, EventType, type MatrixEvent, type Room } from "matrix-js-sdk";
 import {
   OpenIDRequestState,
   WidgetDriver,
@@ -83,8 +83,12 @@ export class ClassroomDriver extends WidgetDriver {
     }
   }
 
-  override sendEvent(): Promise<ISendEventDetails> {
-    return Promise.reject(new Error("This client does not send events for widgets"));
+  /** Power levels only; that the person has allowed it has been checked. */
+  override async sendEvent(eventType: string, content: object, stateKey?: string | null, roomId?: string | null): Promise<ISendEventDetails> {
+    const { classroom, widget } = this.o;
+    if (eventType !== "m.room.power_levels" || stateKey !== "" || (roomId ?? widget.roomId) !== widget.roomId) throw new Error("This client sends nothing but power levels for widgets");
+    const { event_id } = await classroom.client.sendStateEvent(widget.roomId, EventType.RoomPowerLevels, content, "");
+    return { roomId: widget.roomId, eventId: event_id };
   }
 
   override sendDelayedEvent(): Promise<ISendDelayedEventDetails> {

@@ -4,6 +4,10 @@
  */
 import { WidgetApi } from "matrix-widget-api";
 
+const LEVELS = "m.room.power_levels";
+const SEND_LEVELS = `org.matrix.msc2762.send.state_event:${LEVELS}#`;
+const ASK_MS = 120_000; // the person reads what the client asks
+
 /** The page's configuration, rendered by the server into #lectern-config. */
 export interface PageConfig {
   /** Origins of the Matrix clients that may show this page. */
@@ -28,6 +32,11 @@ export class IdentityBlocked extends Error {
   override name = "IdentityBlocked";
 }
 
+/** The client, or the person, did not let the page do something. */
+export class NotLet extends Error {
+  override name = "NotLet";
+}
+
 export interface Host {
   /** "" where the client does not fill in the variables of the address. */
   readonly roomId: string;
@@ -38,6 +47,8 @@ export interface Host {
   readonly ready: Promise<void>;
   onTheme(listener: (theme: Theme) => void): void;
   openid(): Promise<OpenIDToken>;
+  /** Has the client write the room's power levels; it asks the person before the first time. Throws NotLet. */
+  setPowerLevels(content: object): Promise<void>;
 }
 
 /** A page without a usable client, and why. */
@@ -104,6 +115,11 @@ export function startHost(config: PageConfig): Host | NoHost {
     for (const listener of listeners) listener(theme);
     api.transport.reply(e.detail as never, {});
   });
+  let granted: readonly string[] = [];
+  api.on("action:notify_capabilities", (e: CustomEvent<{ data: { approved?: unknown } }>) => {
+    const { approved } = e.detail.data;
+    granted = Array.isArray(approved) ? approved.filter((c) => typeof c === "string") : [];
+  });
   const ready = new Promise<void>((resolve) => api.once("ready", () => resolve()));
   api.start();
   api.sendContentLoaded().catch(() => undefined); // an error under the default waitForIframeLoad, needed without it
@@ -118,6 +134,20 @@ export function startHost(config: PageConfig): Host | NoHost {
     onTheme: (listener) => {
       listeners.add(listener);
       listener(theme); // it may have arrived before anybody listened
+    },
+    setPowerLevels: async (content) => {
+      await ready;
+      if (!granted.includes(SEND_LEVELS)) {
+        api.requestCapability(SEND_LEVELS); // throws where the client cannot be asked again
+        const answered = new Promise<void>((resolve, reject) => {
+          api.once("action:notify_capabilities", () => resolve());
+          setTimeout(() => reject(new NotLet("no answer")), ASK_MS);
+        });
+        await api.updateRequestedCapabilities();
+        await answered;
+      }
+      if (!granted.includes(SEND_LEVELS)) throw new NotLet("declined");
+      await api.sendStateEvent(LEVELS, "", content);
     },
     openid: async () => {
       await ready;

@@ -68,6 +68,18 @@ export interface Drew {
   readonly at: number;
 }
 
+export const ROLES = ["moderator", "participant", "viewer"] as const;
+export type Role = (typeof ROLES)[number];
+
+/** Power levels in words (docs/protocol.md §1.8). */
+export interface Roles {
+  /** The power level from which people draw. */
+  readonly draw: number;
+  readonly moderate: number;
+  readonly people: readonly { readonly user_id: string; readonly name: string; readonly external: string; readonly role: Role; readonly may_change: boolean }[];
+  readonly more: boolean;
+}
+
 /** A request that the server, or the person, refused. */
 export class Refused extends Error {
   override name = "Refused";
@@ -192,6 +204,17 @@ export class Session {
   /** Raises or lowers the person's hand. Throws Refused. */
   async hand(up: boolean): Promise<void> {
     await this.request("POST", `${await this.boardPath()}/hand`, await this.token(), { up });
+  }
+
+  /** Who may do what in the room, for moderators. Throws Refused. */
+  async roles(): Promise<Roles> {
+    return (await this.json("GET", `${await this.boardPath()}/roles`, await this.token())) as Roles;
+  }
+
+  /** Gives a person a role. Answers the power levels that this person's own client is to send, undefined where it is done. Throws Refused. */
+  async setRole(user_id: string, role: Role): Promise<object | undefined> {
+    const answer = await this.request("POST", `${await this.boardPath()}/roles`, await this.token(), { user_id, role });
+    return answer.status === 204 ? undefined : ((await answer.json()) as { content: object }).content;
   }
 
   /** Lets a person remove more than the erase guard does, for a minute. Throws Refused. */
