@@ -11,10 +11,13 @@ import { Canvas, type ExcalidrawAPI } from "./Canvas";
 import { decodeElement } from "./element";
 import { Elsewhere } from "./Elsewhere";
 import { PageStrip } from "./PageStrip";
+import { drawerOn } from "./drawer";
 import { closedText, closedTitle } from "./status";
 import { StatusLine } from "./StatusLine";
+import type { Askable } from "./People";
 import type { Notice } from "./view";
 
+const Outline = lazy(() => import("./Outline"));
 const Roles = lazy(() => import("./Roles"));
 const Versions = lazy(() => import("./Versions"));
 
@@ -31,7 +34,7 @@ export function App({ board, host, t, language, onAPI, onScroll }: AppProps) {
   const view = useSyncExternalStore(board.view.subscribe, board.view.get);
   const [theme, setTheme] = useState<Theme>(host.theme);
   const [api, setAPI] = useState<ExcalidrawAPI | null>(null);
-  const [asking, setAsking] = useState<{ kind: "clear" | "versions" | "roles" } | { kind: "link"; url: string } | null>(null);
+  const [asking, setAsking] = useState<{ kind: "clear" | Askable } | { kind: "link"; url: string } | null>(null);
 
   useEffect(() => host.onTheme(setTheme), [host]);
   useEffect(() => {
@@ -64,6 +67,7 @@ export function App({ board, host, t, language, onAPI, onScroll }: AppProps) {
       </main>
       {asking?.kind === "clear" ? <ClearDialog t={t} onClose={() => setAsking(null)} onClear={() => api && clearBoard(api)} /> : null}
       {asking?.kind === "versions" ? <Suspense><Versions board={board} theme={theme} t={t} language={language} onClose={() => setAsking(null)} /></Suspense> : null}
+      {asking?.kind === "outline" && api ? <Suspense><Outline drawer={drawerOn(api)} writable={writable} page={t("pages.short", { page: view.page + 1, count: Math.max(1, view.docs.length) })} t={t} onClose={() => setAsking(null)} /></Suspense> : null}
       {asking?.kind === "roles" ? <Suspense><Roles board={board} host={host} t={t} onClose={() => setAsking(null)} /></Suspense> : null}
       {asking?.kind === "link" ? <LinkDialog t={t} url={asking.url} onClose={() => setAsking(null)} /> : null}
     </Boundary>

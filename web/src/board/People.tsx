@@ -6,7 +6,8 @@ import type { View } from "./view";
 
 export type Moderates = Pick<Moderation, "rule" | "gather" | "hand" | "givePen">;
 /** Opens a dialog. */
-export type OnAsk = (what: "versions" | "roles") => void;
+export type Askable = "versions" | "roles" | "outline";
+export type OnAsk = (what: Askable) => void;
 type OnRule = (change: RulesChange) => void;
 
 /** Who is here and draws; for moderators also who may. */

@@ -53,6 +53,7 @@ export function StatusLine({ view, t, language, pages, board, onAsk }: Props) {
         {view.unsaved > 0 && view.link.kind === "open" ? <span className="quiet">{t("status.sending", { count: view.unsaved })}</span> : null}
         {view.ready ? <span className="quiet grow">{savedText({ saved: view.saved }, Math.max(now, view.saved.at), t)}</span> : <span className="grow" />}
         {view.selected === "" || view.link.kind !== "open" ? null : <WhoDrew key={view.selected} element={view.selected} history={board.history} t={t} language={language} />}
+        {view.ready ? <button type="button" onClick={() => onAsk("outline")}>{t("outline.open")}</button> : null}
         {pages}
         {view.encrypted === undefined ? null : (
           <button type="button" aria-expanded={open === "details"} onClick={() => toggle("details")}>

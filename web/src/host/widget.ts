@@ -78,6 +78,11 @@ export function originOf(parentUrl: string): string | undefined {
 /** Theme names are the client's own ("dark", "light-high-contrast", "custom-Deep Dark"). */
 export const themeOf = (name: string): Theme => (/dark|black|night/i.test(name) ? "dark" : "light");
 
+/** Before anything is drawn: styles look at the document's attribute. */
+function contrast(themeName: string): void {
+  document.documentElement.dataset.contrast = /high.?contrast/i.test(themeName) ? "more" : "";
+}
+
 /** A URL variable that the client filled in; unknown ones stay literal ("$org.matrix…"). */
 function variable(query: URLSearchParams, ...names: string[]): string {
   for (const name of names) {
@@ -92,6 +97,7 @@ export function startHost(config: PageConfig): Host | NoHost {
   const query = new URLSearchParams(location.search);
   const themeName = variable(query, "theme");
   let theme: Theme = themeName ? themeOf(themeName) : matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  contrast(themeName);
   const language = variable(query, "lang", "language") || navigator.language;
   const widgetId = variable(query, "widgetId");
   const roomId = variable(query, "room_id", "roomId");
@@ -111,7 +117,9 @@ export function startHost(config: PageConfig): Host | NoHost {
   const listeners = new Set<(theme: Theme) => void>();
   api.on("action:theme_change", (e: CustomEvent<{ data: { name?: unknown } }>) => {
     e.preventDefault();
-    theme = themeOf(typeof e.detail.data.name === "string" ? e.detail.data.name : "");
+    const name = typeof e.detail.data.name === "string" ? e.detail.data.name : "";
+    theme = themeOf(name);
+    contrast(name);
     for (const listener of listeners) listener(theme);
     api.transport.reply(e.detail as never, {});
   });
