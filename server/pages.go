@@ -64,6 +64,10 @@ func frontStyle(w http.ResponseWriter, _ *http.Request) error {
 }
 
 func page(w http.ResponseWriter, policy string, render func(io.Writer) error) error {
+	return pageAs(w, http.StatusOK, policy, render)
+}
+
+func pageAs(w http.ResponseWriter, status int, policy string, render func(io.Writer) error) error {
 	var b bytes.Buffer // a page that fails to render must not be half sent
 	if err := render(&b); err != nil {
 		return err
@@ -72,6 +76,7 @@ func page(w http.ResponseWriter, policy string, render func(io.Writer) error) er
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", policy)
 	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes())
 	return nil
 }

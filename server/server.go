@@ -57,6 +57,7 @@ type Config struct {
 	// Show puts a widget of ours above the messages of its room, for a person who may arrange it: "top", or "full", "level", "self" as in docs/protocol.md §8.
 	Show    func(ctx context.Context, person, room, widget string) (string, error)
 	Roles   Roles
+	Setup   Setup
 	Homes   Homes
 	Connect http.Handler // /v1/connect
 	// Ready names what keeps the server from serving, nil when all is well.
@@ -71,6 +72,7 @@ type Server struct {
 	bundle   *bundle
 	metrics  *metrics
 	passes   *passes
+	visits   visits
 	draining atomic.Bool
 }
 
@@ -85,7 +87,7 @@ func New(cfg Config) (*Server, error) {
 	if len(cfg.ClientOrigins) == 0 {
 		cfg.Log.Error("client_origins is empty: no Matrix client can show a widget")
 	}
-	return &Server{cfg: cfg, bundle: b, metrics: newMetrics(cfg.Registry), passes: newPasses()}, nil
+	return &Server{cfg: cfg, bundle: b, metrics: newMetrics(cfg.Registry), passes: newPasses(), visits: visits{open: map[string]*setupVisit{}}}, nil
 }
 
 // Routes are all addresses of the server.
@@ -100,6 +102,8 @@ func (s *Server) Routes() http.Handler {
 	}))
 	r.Get("/", s.handle(s.frontPage))
 	r.Get("/trust", s.handle(s.trustPage))
+	r.Get("/setup", s.handle(s.setupPage))
+	r.Post("/setup", s.handle(s.setupPost))
 	r.Get("/front.css", s.handle(frontStyle))
 	r.Get("/widgets/{kind}", s.handle(s.widgetPage))
 	r.Get("/assets/*", s.bundle.ServeHTTP)
@@ -123,6 +127,7 @@ func (s *Server) Routes() http.Handler {
 		r.Post("/boards/{board}/hand", s.handle(s.signedIn(s.hand)))
 		r.Get("/boards/{board}/roles", s.handle(s.signedIn(s.roles)))
 		r.Post("/boards/{board}/roles", s.handle(s.signedIn(s.setRole)))
+		r.Post("/boards/{board}/setup", s.handle(s.signedIn(s.setupLink)))
 		r.Post("/boards/{board}/erase", s.handle(s.signedIn(s.letErase)))
 		r.Get("/boards/{board}/docs/{doc}/versions", s.handle(s.signedIn(s.versions)))
 		r.Get("/boards/{board}/docs/{doc}/versions/{seq}", s.handle(s.signedIn(s.version)))

@@ -58,5 +58,36 @@ func (t Trust) T(en, de string) string {
 // TrustPage renders it.
 func TrustPage(w io.Writer, t Trust) error { return all.ExecuteTemplate(w, "trust.html", t) }
 
+// Setup is the page on which a room's boards are changed. One of Link, Ended and Ready.
+type Setup struct {
+	German        bool
+	Link          string // to be used
+	Ended         bool   // there is no such visit
+	Ready         bool
+	Companion     string // of Ended
+	Room, Person  string
+	Said, Refusal string
+	Boards, Gone  []SetupBoard
+	Kinds         []SetupKind
+	Max           int // characters of a name
+}
+
+// SetupBoard is a board on it.
+type SetupBoard struct{ ID, Name string }
+
+// SetupKind is what can be added.
+type SetupKind struct{ Name, Title string }
+
+// T picks the text of the page's language.
+func (s Setup) T(en, de string) string {
+	if s.German {
+		return de
+	}
+	return en
+}
+
+// SetupPage renders it.
+func SetupPage(w io.Writer, s Setup) error { return all.ExecuteTemplate(w, "setup.html", s) }
+
 // Front renders the front page.
 func Front(w io.Writer, l Landing) error { return all.ExecuteTemplate(w, "front.html", l) }

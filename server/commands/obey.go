@@ -31,30 +31,38 @@ func (s *Service) obey(ctx context.Context, m Message, cmd phrase.Command) strin
 	if cmd.Verb == phrase.List {
 		return p.list()
 	}
-	if cmd.Verb == phrase.Listen {
+	switch cmd.Verb {
+	case phrase.Listen:
 		return s.listen(ctx, m, &p, cmd.Off)
+	case phrase.Setup:
+		return s.setup(m, &p)
 	}
+	return s.change(ctx, &p, cmd)
+}
+
+// change does what alters the room's boards, for who may, and answers one text.
+func (s *Service) change(ctx context.Context, p *place, cmd phrase.Command) string {
 	level := p.levels.State(widgets.EventType)
 	if cmd.Verb == phrase.Add || cmd.Verb == phrase.Restore {
 		level = Needed(p.Room, p.levels)
 	}
-	if no := s.refusal(&p, level); no != "" {
+	if no := s.refusal(p, level); no != "" {
 		return no
 	}
 	var answer string
 	var err error
 	switch cmd.Verb {
 	case phrase.Add:
-		answer, err = s.add(ctx, &p, cmd)
+		answer, err = s.add(ctx, p, cmd)
 	case phrase.Rename:
-		answer, err = s.rename(ctx, &p, cmd)
+		answer, err = s.rename(ctx, p, cmd)
 	case phrase.Remove:
-		answer, err = s.remove(ctx, &p, cmd)
+		answer, err = s.remove(ctx, p, cmd)
 	case phrase.Restore:
-		answer, err = s.restore(ctx, &p, cmd)
+		answer, err = s.restore(ctx, p, cmd)
 	}
 	if err != nil {
-		return s.failure(&p, level, err)
+		return s.failure(p, level, err)
 	}
 	return answer
 }
@@ -113,7 +121,7 @@ func (s *Service) showOnTop(ctx context.Context, p *place, id string, done phras
 }
 
 func (s *Service) rename(ctx context.Context, p *place, cmd phrase.Command) (string, error) {
-	w, no := p.find(cmd.Name)
+	w, no := p.meant(cmd)
 	if no != "" {
 		return no, nil
 	}
@@ -132,7 +140,7 @@ func (s *Service) rename(ctx context.Context, p *place, cmd phrase.Command) (str
 }
 
 func (s *Service) remove(ctx context.Context, p *place, cmd phrase.Command) (string, error) {
-	w, no := p.find(cmd.Name)
+	w, no := p.meant(cmd)
 	if no != "" {
 		return no, nil
 	}
@@ -182,7 +190,10 @@ func (s *Service) restore(ctx context.Context, p *place, cmd phrase.Command) (st
 		if _, there := p.byID(r.Widget); there {
 			continue
 		}
-		if cmd.Name != "" && !strings.EqualFold(phrase.Clean(r.Name), cmd.Name) {
+		if cmd.Widget != "" && r.Widget != cmd.Widget {
+			continue
+		}
+		if cmd.Widget == "" && cmd.Name != "" && !strings.EqualFold(phrase.Clean(r.Name), cmd.Name) {
 			list = append(list, "– "+phrase.Short(r.Name))
 			continue
 		}
@@ -247,6 +258,17 @@ func (p *place) byID(id string) (identity.Widget, bool) {
 		}
 	}
 	return identity.Widget{}, false
+}
+
+// meant is the widget of a command.
+func (p *place) meant(cmd phrase.Command) (w identity.Widget, no string) {
+	if cmd.Widget == "" {
+		return p.find(cmd.Name)
+	}
+	if w, ok := p.byID(cmd.Widget); ok {
+		return w, ""
+	}
+	return w, p.say(phrase.NoSuch, phrase.Args{"name": cmd.Name, "list": p.items()})
 }
 
 // find answers the widget of this name or number of the list, or a sentence.

@@ -20,7 +20,7 @@ import (
 
 const (
 	levelsType = "m.room.power_levels"
-	maxRoles  = 500 // that are listed
+	maxRoles   = 500 // that are listed
 )
 
 // RoomPerson is a member of a room.

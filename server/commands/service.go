@@ -42,6 +42,7 @@ type Service struct {
 	limit  limiter
 	queues [workers]chan Message
 	wake   chan struct{} // a greeting may be due
+	links  links
 
 	mu         sync.Mutex
 	unreadable map[string]bool // guarded by mu; sessions about which somebody was told
@@ -53,7 +54,7 @@ func New(cfg Config) *Service {
 		cfg.Observe = func(string) {}
 	}
 	s := &Service{cfg: cfg, wake: make(chan struct{}, 1), unreadable: map[string]bool{}}
-	s.limit.people = map[string]*minute{}
+	s.limit.people, s.links.open = map[string]*minute{}, map[string]link{}
 	for i := range s.queues {
 		s.queues[i] = make(chan Message, waiting)
 	}

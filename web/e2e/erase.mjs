@@ -48,7 +48,7 @@ await run("erase", {}, async (t) => {
     await all(DRAWN + 2);
     await shot(a, "2-held");
     await shot(b, "3-guarded");
-    assert.deepEqual(await violations(b.page), []);
+    assert.deepEqual(await violations(b.board.frame), []);
     await b.board.frame.getByRole("button", { name: "Close" }).click();
     await b.board.rectangle([520, 400], [560, 440]);
     await all(DRAWN + 3);
@@ -69,7 +69,7 @@ await run("erase", {}, async (t) => {
     await moment.check();
     await a.board.frame.getByText("19 of its 19 elements are not on the page now.").waitFor();
     await shot(a, "4-versions");
-    assert.deepEqual(await violations(a.page), []);
+    assert.deepEqual(await violations(a.board.frame), []);
     const back = a.board.frame.getByRole("button", { name: "Put 19 back" });
     await until("steady", async () => (await back.getAttribute("aria-disabled")) === "false");
     await back.click();

@@ -91,7 +91,7 @@ await run("keyboard", {}, async (t) => {
     await b.page.keyboard.type("Photosynthese");
     await shot(b, "2-student");
     assert.deepEqual(await violations(b.board.frame), []);
-    await press(b.page, b.board.frame.getByRole("button", { name: "Dorthin bringen" }));
+    await press(b.page, b.board.frame.getByRole("button", { name: "Auf die Tafel setzen" }));
     await b.board.frame.getByText("Rechteck: Photosynthese", { exact: true }).waitFor();
     await until("the teacher sees it", async () => (await a.board.visible()).length === 2); // the shape and its text
     await b.page.keyboard.press("Escape");

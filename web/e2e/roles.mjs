@@ -24,7 +24,7 @@ await run("roles", {}, async (t) => {
     await role().waitFor();
     assert.equal(await role().inputValue(), "participant");
     await shot(a, "1-list");
-    assert.deepEqual(await violations(a.page), []);
+    assert.deepEqual(await violations(a.board.frame), []);
   });
 
   await step("RO2 the teacher's own client asks, and writes what is allowed", async () => {

@@ -52,6 +52,8 @@ const (
 	ListenEnded  Key = "listen.ended"  // who
 	NotModerator Key = "not.moderator" // room, level, mine
 	Followed     Key = "followed"      // list
+	SetupLink    Key = "setup.link"    // room, url, minutes
+	SetupDirect  Key = "setup.direct"  // companion
 	Admins       Key = "admins"        // where nobody can be named
 )
 
@@ -66,7 +68,7 @@ var english = map[Key]string{
 	RoomSilent: "This room is encrypted, and with more than one of you in it I do not read along. To add a board, write to {companion} in a direct message: add whiteboard \"Lesson 3\". Only who may change widgets here can change anything.",
 	HelpRoom: "What I understand:\n!lectern add whiteboard \"Lesson 3\"\n!lectern list\n!lectern rename \"Lesson 3\" \"Lesson 4\"\n!lectern remove \"Lesson 3\" (what was drawn is kept)\n!lectern restore (puts back what was removed last)\n!lectern listen off (where I was allowed to read: no longer)\n" +
 		"Auf Deutsch: !lectern hilfe",
-	HelpDirect: "What I understand:\nadd whiteboard \"Lesson 3\"\nlist\nrename \"Lesson 3\" \"Lesson 4\"\nremove \"Lesson 3\" (what was drawn is kept)\nrestore (puts back what was removed last)\nlisten on (I read commands in an encrypted room; who moderates it can say that, and everybody in it is told)\n" +
+	HelpDirect: "What I understand:\nadd whiteboard \"Lesson 3\"\nlist\nrename \"Lesson 3\" \"Lesson 4\"\nremove \"Lesson 3\" (what was drawn is kept)\nrestore (puts back what was removed last)\nsetup (a link to a page where you do all that)\nlisten on (I read commands in an encrypted room; who moderates it can say that, and everybody in it is told)\n" +
 		"If we share several rooms, say which: add whiteboard \"Lesson 3\" in \"Class 7b\". A room's address (#class7b:…) or id (!…) will do, too.\nAuf Deutsch: hilfe",
 	TooLong:      "This message is too long for me; I read at most 1000 characters. Write help to see what I understand. (Die Nachricht ist zu lang; mit hilfe siehst du, was ich verstehe.)",
 	TooFast:      "That was more than {n} commands in a minute. I go on listening to you in a minute.",
@@ -109,6 +111,8 @@ var english = map[Key]string{
 	ListenSaid:   "{who} lets me read this room from now on, so that you can write commands to me here, such as: !lectern help. I keep none of what you write; whoever moderates here can end it with: !lectern listen off",
 	ListenEnded:  "{who} has told me not to read this room any more. I have thrown away the keys I had of it.",
 	NotModerator: "Only who moderates {room} can decide that: you need power level {level}; you have {mine}.",
+	SetupLink:    "Here you see and change the boards of {room}: {url}\nThe link works once, for {minutes} minutes, and whoever opens it acts in your name: do not pass it on.",
+	SetupDirect:  "I give that link in a direct message only, because whoever opens it acts in your name. Write to {companion}: setup",
 	Followed:     "This room replaces another one, and its boards have come along with everything that is on them:\n{list}",
 	Admins:       "whoever administers this room",
 	OnlyOurs:     "\"{name}\" in {room} was changed by hand, so that I do not know it any more. Remove it in your app and add a new one.",

@@ -11,7 +11,7 @@ var german = map[Key]string{
 	RoomSilent: "Dieser Raum ist verschlüsselt, und sobald mehr als eine Person außer mir darin ist, lese ich nicht mit. Für eine Tafel schreibe {companion} eine Direktnachricht: hinzufügen Tafel \"Stunde 3\". Ändern kann nur etwas, wer hier Widgets ändern darf.",
 	HelpRoom: "Was ich verstehe:\n!lectern hinzufügen Tafel \"Stunde 3\"\n!lectern liste\n!lectern umbenennen \"Stunde 3\" \"Stunde 4\"\n!lectern entfernen \"Stunde 3\" (was gezeichnet ist, bleibt erhalten)\n" +
 		"!lectern zurück (stellt wieder her, was zuletzt entfernt wurde)\n!lectern mitlesen aus (wo ich mitlesen darf: nicht mehr)\nIn English: !lectern help",
-	HelpDirect: "Was ich verstehe:\nhinzufügen Tafel \"Stunde 3\"\nliste\numbenennen \"Stunde 3\" \"Stunde 4\"\nentfernen \"Stunde 3\" (was gezeichnet ist, bleibt erhalten)\nzurück (stellt wieder her, was zuletzt entfernt wurde)\nmitlesen an (in einem verschlüsselten Raum lese ich Befehle; das kann sagen, wer ihn moderiert, und alle darin erfahren es)\n" +
+	HelpDirect: "Was ich verstehe:\nhinzufügen Tafel \"Stunde 3\"\nliste\numbenennen \"Stunde 3\" \"Stunde 4\"\nentfernen \"Stunde 3\" (was gezeichnet ist, bleibt erhalten)\nzurück (stellt wieder her, was zuletzt entfernt wurde)\neinrichten (ein Link zu einer Seite, auf der das alles geht)\nmitlesen an (in einem verschlüsselten Raum lese ich Befehle; das kann sagen, wer ihn moderiert, und alle darin erfahren es)\n" +
 		"Sind wir zusammen in mehreren Räumen, dann sag in welchem: hinzufügen Tafel \"Stunde 3\" in \"Klasse 7b\". Die Adresse (#klasse7b:…) oder Kennung (!…) des Raums geht auch.\nIn English: help",
 	TooLong:      "Diese Nachricht ist mir zu lang; ich lese höchstens 1000 Zeichen. Mit hilfe siehst du, was ich verstehe.",
 	TooFast:      "Das waren mehr als {n} Befehle in einer Minute. In einer Minute höre ich dir wieder zu.",
@@ -53,6 +53,8 @@ var german = map[Key]string{
 	ListenSaid:   "{who} lässt mich ab jetzt in diesem Raum mitlesen, damit ihr mir hier Befehle schreiben könnt, etwa: !lectern hilfe. Ich bewahre nichts davon auf; wer hier moderiert, kann es beenden mit: !lectern mitlesen aus",
 	ListenEnded:  "{who} hat mir gesagt, dass ich in diesem Raum nicht mehr mitlesen soll. Die Schlüssel, die ich davon hatte, habe ich weggeworfen.",
 	NotModerator: "Das kann nur entscheiden, wer {room} moderiert: Du brauchst Berechtigungsstufe {level}; du hast {mine}.",
+	SetupLink:    "Hier siehst und änderst du die Tafeln von {room}: {url}\nDer Link gilt einmal und {minutes} Minuten lang. Wer ihn öffnet, handelt in deinem Namen: Gib ihn nicht weiter.",
+	SetupDirect:  "Den Link gebe ich nur in einer Direktnachricht, denn wer ihn öffnet, handelt in deinem Namen. Schreibe an {companion}: einrichten",
 	Followed:     "Dieser Raum ersetzt einen anderen. Dessen Tafeln sind mit allem, was darauf ist, mitgekommen:\n{list}",
 	Admins:       "wer diesen Raum verwaltet",
 	OnlyOurs:     "„{name}“ in {room} wurde von Hand geändert, sodass ich es nicht mehr kenne. Entferne es in deiner App und füge ein neues hinzu.",

@@ -21,6 +21,7 @@ const (
 	Remove  Verb = "remove"
 	Restore Verb = "restore"
 	Listen  Verb = "listen"
+	Setup   Verb = "setup"
 )
 
 const (
@@ -38,7 +39,7 @@ var verbs = map[string]struct {
 	lang Lang
 }{
 	"help": {Help, English}, "add": {Add, English}, "list": {List, English}, "rename": {Rename, English}, "remove": {Remove, English}, "delete": {Remove, English}, "restore": {Restore, English},
-	"listen": {Listen, English}, "mitlesen": {Listen, German},
+	"listen": {Listen, English}, "mitlesen": {Listen, German}, "setup": {Setup, English}, "einrichten": {Setup, German},
 	"hilfe": {Help, German}, "hinzufügen": {Add, German}, "hinzufuegen": {Add, German}, "neu": {Add, German}, "liste": {List, German}, "umbenennen": {Rename, German},
 	"entfernen": {Remove, German}, "löschen": {Remove, German}, "zurück": {Restore, German}, "zurueck": {Restore, German}, "zurückholen": {Restore, German},
 }
@@ -52,7 +53,9 @@ type Command struct {
 	Name string // of Add, Remove and Restore ("" where none is said); of Rename the present one
 	New  string // of Rename
 	Off  bool   // of Listen: no longer
-	Room string // name, alias or id after "in"; only in direct messages
+	// Widget is the id of the one that is meant, instead of a name. Pages say it, messages do not.
+	Widget string
+	Room   string // name, alias or id after "in"; only in direct messages
 	// Problem is the sentence for a command that cannot be understood; Args go with it.
 	Problem Key
 	Args    Args

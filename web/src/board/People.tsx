@@ -6,7 +6,7 @@ import type { View } from "./view";
 
 export type Moderates = Pick<Moderation, "rule" | "gather" | "hand" | "givePen">;
 /** Opens a dialog. */
-export type Askable = "versions" | "roles" | "outline";
+export type Askable = "versions" | "roles" | "outline" | "setup";
 export type OnAsk = (what: Askable) => void;
 type OnRule = (change: RulesChange) => void;
 
@@ -50,6 +50,7 @@ export function People({ view, t, moderation, onAsk }: { readonly view: View; re
       {moderates && people.length > 1 ? <button type="button" onClick={() => moderation.gather()}>{t("gather")}</button> : null}
       {moderates && view.ready ? <button type="button" onClick={() => onAsk("versions")}>{t("versions.open")}</button> : null}
       {moderates ? <button type="button" onClick={() => onAsk("roles")}>{t("roles.open")}</button> : null}
+      {moderates ? <button type="button" onClick={() => onAsk("setup")}>{t("setup.do")}</button> : null}
     </div>
   );
 }

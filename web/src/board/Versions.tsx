@@ -56,7 +56,7 @@ export default function Versions({ board, theme, t, language, onClose }: Props) 
     >
       <p className="quiet">{t("versions.text")}</p>
       {list?.length === 0 ? <p>{t("versions.none")}</p> : null}
-      <fieldset className="versions">
+      <fieldset className="versions" hidden={!list?.length}>
         <legend>{t("versions.choose")}</legend>
         {list?.map((v) => (
           <label key={v.seq}>

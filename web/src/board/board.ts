@@ -32,7 +32,7 @@ export interface Surface extends Scene, Eye {
 }
 
 export interface BoardOptions extends Omit<LinkOptions, "session"> {
-  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage" | "rule" | "gather" | "hand" | "letErase" | "versions" | "version" | "drew" | "roles" | "setRole">;
+  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage" | "rule" | "gather" | "hand" | "letErase" | "versions" | "version" | "drew" | "roles" | "setRole" | "setup">;
   readonly port: Port;
   /** What was painted before anything else was there; undefined: nothing. Absent: nobody painted. */
   readonly first?: Promise<FirstScene | undefined>;
@@ -345,6 +345,11 @@ export class Board {
 
   get roles(): Pick<Session, "roles" | "setRole"> {
     return this.options.session;
+  }
+
+  /** The address of the page for the room's boards, in "en" or "de". Throws Refused. */
+  setup(language: string): Promise<string> {
+    return this.options.session.setup(language);
   }
 
   dismiss(notice: Notice): void {

@@ -217,6 +217,11 @@ export class Session {
     return answer.status === 204 ? undefined : ((await answer.json()) as { content: object }).content;
   }
 
+  /** The address of a page on which this person changes the room's boards; good once. Throws Refused. */
+  async setup(lang: string): Promise<string> {
+    return ((await this.json("POST", `${await this.boardPath()}/setup`, await this.token(), { lang })) as { url: string }).url;
+  }
+
   /** Lets a person remove more than the erase guard does, for a minute. Throws Refused. */
   async letErase(user_id: string): Promise<void> {
     await this.request("POST", `${await this.boardPath()}/erase`, await this.token(), { user_id });

@@ -11,7 +11,7 @@ export class Member {
   readonly scene = new FakeScene();
   readonly worker = new QueuedWorker();
   readonly board: Board;
-  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage" | "rule" | "gather" | "hand" | "letErase" | "versions" | "version" | "drew" | "roles" | "setRole">;
+  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage" | "rule" | "gather" | "hand" | "letErase" | "versions" | "version" | "drew" | "roles" | "setRole" | "setup">;
   online = true;
   /** The server does not get to reading what this one sends. */
   unread = false;
@@ -36,6 +36,7 @@ export class Member {
       version: () => Promise.reject(new Error("no past here")),
       roles: () => Promise.reject(new Error("nobody moderates here")),
       setRole: () => Promise.reject(new Error("nobody moderates here")),
+      setup: () => Promise.reject(new Error("nobody moderates here")),
       drew: () => Promise.reject(new Error("no past here")),
       addPage: () => (this.online ? Promise.resolve(server.addPage()) : Promise.reject(new Error("offline"))),
       info: { user_id: person } as Login,
