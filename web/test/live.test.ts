@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { validProps } from "../src/board/element";
-import { CURSOR, decodeCursor, decodeElements, ELEMENTS, encodeCursor, encodeElements, LiveSender } from "../src/board/live";
+import { CURSOR, decodeShown, encodeShown, PRESENT, decodeCursor, decodeElements, ELEMENTS, encodeCursor, encodeElements, LiveSender } from "../src/board/live";
 import { cleanName, Presence } from "../src/board/presence";
 import { encodeElement } from "../src/doc/values";
 import { encodeItem } from "../src/wire/cbor";
@@ -75,5 +75,33 @@ describe("live payloads", () => {
     now = 5_001;
     expect(p.sweep()).toEqual({ cursors: true, elements: true });
     expect(p.collaborators().size).toBe(0);
+  });
+  test("PR1 PR3 the moderator who began last presents; what is no view, or of nobody who moderates, is nothing", () => {
+    let now = 0;
+    const p = new Presence(() => now);
+    p.welcome(1);
+    p.update(true, [person(1), person(2, { role: "moderator" }), person(3, { role: "moderator" }), person(4)], []);
+    const view = (x: number) => encodeShown({ page: 0, x, y: 0, width: 100, height: 50 });
+    const tell = (session: number, payload: Uint8Array) => p.live([{ session, slot: PRESENT, payload }]);
+    tell(4, view(4)); // a student
+    expect(p.presenter()).toBeUndefined();
+    tell(2, view(2));
+    now = 10;
+    tell(3, view(3));
+    tell(2, view(5));
+    expect([p.presenter()?.who.session, p.presenter()?.shown.x]).toEqual([3, 3]);
+    tell(3, new Uint8Array());
+    expect([p.presenter()?.who.session, p.presenter()?.shown.x]).toEqual([2, 5]);
+    for (const bad of [encodeItem({ p: -1, x: 0, y: 0, w: 1, h: 1 }), encodeItem({ p: 0, x: 0, y: 0, w: 0, h: 1 }), encodeItem([1]), new Uint8Array([255])]) expect(decodeShown(bad)).toBeUndefined();
+    now = 6_000;
+    p.sweep();
+    expect(p.presenter()).toBeUndefined();
+  });
+  test("PR4 cursors with names, without, and not at all", () => {
+    const p = new Presence();
+    p.welcome(1);
+    p.update(true, [person(1), person(2)], []);
+    p.live([{ session: 2, slot: CURSOR, payload: encodeCursor({ x: 1, y: 1, tool: "pointer", down: false, selected: [], page: 0 }) }]);
+    expect([p.collaborators("names").get("2")?.username, p.collaborators("plain").get("2")?.username, p.collaborators("none").size]).toEqual(["P2", "", 0]);
   });
 });

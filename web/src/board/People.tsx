@@ -1,6 +1,8 @@
 import type { RulesChange } from "../link/session";
 import type { Translate } from "../ui/i18n";
+import type { Board } from "./board";
 import type { Moderation } from "./moderation";
+import { CURSORS, type Cursors } from "./presence";
 import { hindrance, type Rules } from "./rules";
 import type { View } from "./view";
 
@@ -8,10 +10,12 @@ export type Moderates = Pick<Moderation, "rule" | "gather" | "hand" | "givePen">
 /** Opens a dialog. */
 export type Askable = "versions" | "roles" | "outline" | "setup";
 export type OnAsk = (what: Askable) => void;
+/** What the list changes for this person's own view, and everybody's. */
+export type Shows = Pick<Board, "present" | "showCursors">;
 type OnRule = (change: RulesChange) => void;
 
 /** Who is here and draws; for moderators also who may. */
-export function People({ view, t, moderation, onAsk }: { readonly view: View; readonly t: Translate; readonly moderation: Moderates; readonly onAsk: OnAsk }) {
+export function People({ view, t, moderation, board, onAsk }: { readonly view: View; readonly t: Translate; readonly moderation: Moderates; readonly board: Shows; readonly onAsk: OnAsk }) {
   const { rules, people } = view;
   const moderates = view.role === "moderator" && view.link.kind === "open";
   const doc = view.docs[view.page] ?? "";
@@ -47,7 +51,16 @@ export function People({ view, t, moderation, onAsk }: { readonly view: View; re
         )) : null}
       </ul>
       {people.length <= 1 ? <p className="quiet">{t("people.none")}</p> : null}
+      {people.length > 1 ? (
+        <label className="cursors">
+          {t("cursors.title")}{" "}
+          <select value={view.cursors} onChange={(e) => board.showCursors(e.target.value as Cursors)}>
+            {CURSORS.map((c) => <option key={c} value={c}>{t(`cursors.${c}`)}</option>)}
+          </select>
+        </label>
+      ) : null}
       {moderates && people.length > 1 ? <button type="button" onClick={() => moderation.gather()}>{t("gather")}</button> : null}
+      {moderates ? <button type="button" aria-pressed={view.presenting.self} onClick={() => board.present.present(!view.presenting.self)}>{t(view.presenting.self ? "present.stop" : "present.start")}</button> : null}
       {moderates && view.ready ? <button type="button" onClick={() => onAsk("versions")}>{t("versions.open")}</button> : null}
       {moderates ? <button type="button" onClick={() => onAsk("roles")}>{t("roles.open")}</button> : null}
       {moderates ? <button type="button" onClick={() => onAsk("setup")}>{t("setup.do")}</button> : null}

@@ -13,7 +13,7 @@ interface Props {
   readonly t: Translate;
   readonly language: string;
   readonly pages: ReactNode;
-  readonly board: Pick<Board, "moderation" | "history">;
+  readonly board: Pick<Board, "moderation" | "history" | "present" | "showCursors">;
   /** A dialog is wanted. */
   readonly onAsk: OnAsk;
 }
@@ -37,7 +37,7 @@ export function StatusLine({ view, t, language, pages, board, onAsk }: Props) {
   const spoken = said && (said.kind === "page" ? t("pages.of", { page: said.page + 1, count: view.docs.length }) : t(`announce.${said.kind}`, { name: said.name }));
   return (
     <section className="status" aria-label={t("status.label")} onKeyDown={(e) => e.key === "Escape" && setOpen(null)}>
-      {open === "people" ? <People view={view} t={t} moderation={moderation} onAsk={onAsk} /> : null}
+      {open === "people" ? <People view={view} t={t} moderation={moderation} board={board} onAsk={onAsk} /> : null}
       {open === "details" ? <Details view={view} t={t} now={now} /> : null}
       {problem ? <p className="problem" data-tone={view.link.kind === "resuming" ? head.tone : "bad"} role="status">{problem}</p> : null}
       {viewer && view.ready ? <p className="note">{t("viewer.explanation")}</p> : null}
@@ -47,6 +47,7 @@ export function StatusLine({ view, t, language, pages, board, onAsk }: Props) {
           {view.link.kind === "open" ? <button type="button" aria-pressed={mine} onClick={() => moderation.hand(!mine)}>{t(mine ? "hand.lower" : "hand.raise")}</button> : null}
         </div>
       ) : null}
+      {view.presenting.self || view.presenting.name !== "" ? <PresentNote view={view} t={t} present={board.present} /> : null}
       {view.elements > SOFT_LIMIT ? <p className="note">{t("limit.soft", { count: view.elements })}</p> : null}
       <div className="line">
         <span className="state" data-tone={head.tone} role="status">{head.text}</span>
@@ -83,6 +84,25 @@ function Details({ view, t, now }: { readonly view: View; readonly t: Translate;
         {savedText(view, Math.max(now, view.saved.at), t)}
         {view.link.kind === "open" ? ` · ${t(view.link.lane === 1 ? "status.lane.channel" : "status.lane.socket")}` : ""}
       </p>
+    </div>
+  );
+}
+
+/** Whose view this is. */
+function PresentNote({ view, t, present }: { readonly view: View; readonly t: Translate; readonly present: Board["present"] }) {
+  const { self, name, following } = view.presenting;
+  if (self) {
+    return (
+      <div className="note">
+        <span role="status">{t("present.self")}</span>
+        <button type="button" onClick={() => present.present(false)}>{t("present.stop")}</button>
+      </div>
+    );
+  }
+  return (
+    <div className="note">
+      <span role="status">{t(following ? "present.following" : "present.presents", { name })}</span>
+      <button type="button" onClick={() => present.follow(!following)}>{t(following ? "present.leave" : "present.follow")}</button>
     </div>
   );
 }

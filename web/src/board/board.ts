@@ -14,7 +14,8 @@ import { Filler, FIRST_ELEMENTS } from "./filler";
 import { Moderation } from "./moderation";
 import { Outstanding, type OutstandingOptions } from "./outstanding";
 import { Pages } from "./pages";
-import { Presence } from "./presence";
+import { Present } from "./present";
+import { Presence, type Cursors } from "./presence";
 import type { FirstScene } from "../first/first";
 import { readScene } from "../first/scene";
 import { hindrance, parseRules, type Hindrance } from "./rules";
@@ -57,6 +58,7 @@ export class Board {
   readonly watch: Watch;
   private readonly presence = new Presence();
   private readonly sight = new Sight();
+  readonly present: Present;
   private readonly sender: LiveSender;
   private readonly filler = new Filler({
     render: (ids) => this.binding?.remote(ids),
@@ -73,7 +75,10 @@ export class Board {
   private wasBusy = false;
   private clearing: ReturnType<typeof setTimeout> | undefined;
   private drawing = false; // presence waits for the next animation frame
-  private readonly sweeper = setInterval(() => this.showPresence(this.presence.sweep()), 1_000);
+  private readonly sweeper = setInterval(() => {
+    this.showPresence(this.presence.sweep());
+    this.present.look();
+  }, 1_000);
 
   constructor(private readonly options: BoardOptions) {
     this.page = new Page(options.port, {
@@ -174,6 +179,15 @@ export class Board {
     });
     this.begun = (options.first ?? Promise.resolve(undefined)).then((scene) => scene && this.preview(scene));
     this.sender = new LiveSender((slot, payload) => this.link.sendLive(slot, payload));
+    this.present = new Present({
+      sender: this.sender,
+      presence: this.presence,
+      pages: this.pages,
+      sight: this.sight,
+      surface: () => this.surface,
+      turn: (page) => this.turn(page),
+      changed: (presenting) => this.view.set({ presenting }),
+    });
   }
 
   /** Excalidraw is there. */
@@ -293,6 +307,7 @@ export class Board {
 
   close(): void {
     clearInterval(this.sweeper);
+    this.present.close();
     this.link.close("left", "");
   }
 
@@ -321,6 +336,12 @@ export class Board {
       this.clearing = setTimeout(() => this.sender.clear(ELEMENTS), wrote ? CLEAR_LIVE_MS : 0);
     }
     if (wrote) this.count();
+  }
+
+  /** How others' cursors are shown, here and for as long as the page is open. */
+  showCursors(cursors: Cursors): void {
+    this.view.set({ cursors });
+    this.showPresence({ cursors: true, elements: false });
   }
 
   /** What is selected; "" for nothing or several. */
@@ -459,6 +480,7 @@ export class Board {
         this.hinder();
         if (frame.role !== "viewer") this.stopWatching();
         if (frame.role !== "viewer" && this.actor.length === 0) this.link.reconnect(); // the actor to write under comes with a welcome
+        if (frame.role !== "moderator") this.present.present(false);
         if (could !== (frame.role !== "viewer")) this.notify({ kind: could ? "viewer.demoted" : "viewer.promoted" });
         return this.outstanding.roleChanged();
       }
@@ -481,6 +503,7 @@ export class Board {
 
   private live(updates: readonly LiveUpdate[]): void {
     this.showPresence(this.presence.live(updates));
+    this.present.look();
   }
 
   private show = { cursors: false, elements: false };
@@ -494,7 +517,7 @@ export class Board {
       const { cursors, elements } = this.show;
       this.show = { cursors: false, elements: false };
       if (elements && this.current) this.binding?.showLive(this.presence.liveElements());
-      if (cursors) this.surface?.showCollaborators(this.presence.collaborators());
+      if (cursors) this.surface?.showCollaborators(this.presence.collaborators(this.view.get().cursors));
     });
   }
 

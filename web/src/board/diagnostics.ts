@@ -37,6 +37,11 @@ export function exposeDiagnostics(board: Board, config: PageConfig, api: () => E
     document: () => Object.fromEntries([...board.page.shadow.ids()].sort().map((id) => [id, plain(board.page.shadow.get(id) ?? {})])),
     /** The elements that Excalidraw shows, deleted ones too. */
     scene: () => structuredClone(api()?.getSceneElementsIncludingDeleted() ?? []),
+    /** What the person sees of the open page. */
+    view: () => {
+      const s = api()?.getAppState();
+      return s ? { scrollX: s.scrollX, scrollY: s.scrollY, zoom: s.zoom.value, width: s.width, height: s.height } : null;
+    },
     version: config.version,
     ...(config.test ? { api, lane: (lane: 0 | 1) => board.link.switchLane(lane), disconnect: () => board.link.reconnect() } : {}),
   };

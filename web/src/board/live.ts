@@ -1,4 +1,4 @@
-/** Live payloads of docs/protocol.md §5: cursors in slot 0, elements in progress in slot 1. Pure but for the sender's timer. */
+/** Live payloads of docs/protocol.md §5: cursors in slot 0, elements in progress in slot 1, what a presenter sees in slot 2. Pure but for the sender's timer. */
 import { decodeItem, encodeItem } from "../wire/cbor";
 import { packPoints, unpackPoints } from "../doc/points";
 import { validID, type Props } from "../doc/values";
@@ -6,6 +6,7 @@ import { validProps } from "./element";
 
 export const CURSOR = 0;
 export const ELEMENTS = 1;
+export const PRESENT = 2;
 const MAX_ELEMENTS = 8;
 const MAX_SELECTED = 32;
 
@@ -32,6 +33,26 @@ export function decodeCursor(payload: Uint8Array): Cursor | undefined {
   if (!coordinate(x) || !coordinate(y) || (t !== "pointer" && t !== "laser")) return undefined;
   const selected = Array.isArray(sel) ? sel.filter((id): id is string => typeof id === "string" && validID(id)).slice(0, MAX_SELECTED) : [];
   return { x, y, tool: t, down: b === 1, selected, page: pageNumber(p) };
+}
+
+/** What a presenter sees: an area of a page, 0 for the first. */
+export interface Shown {
+  readonly page: number;
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+export const encodeShown = ({ page, x, y, width, height }: Shown): Uint8Array => encodeItem({ p: page, x, y, w: width, h: height });
+
+export function decodeShown(payload: Uint8Array): Shown | undefined {
+  const m = decodeMaybe(payload);
+  if (m === null || typeof m !== "object" || Array.isArray(m)) return undefined;
+  const { p, x, y, w, h } = m as Record<string, unknown>;
+  const page = pageNumber(p);
+  if (page < 0 || !coordinate(x) || !coordinate(y) || !coordinate(w) || !coordinate(h) || w < 1 || h < 1) return undefined;
+  return { page, x, y, width: w, height: h };
 }
 
 /** At most 8 elements in at most `limit` bytes: the last ones are left out, a long stroke loses points, and at worst nothing is shown. */
@@ -117,7 +138,7 @@ export class LiveSender {
     this.timer = undefined;
     this.last = performance.now();
     const cursorTurn = ++this.ticks % CURSOR_EVERY === 0 && this.waiting.has(CURSOR);
-    const slot = cursorTurn || !this.waiting.has(ELEMENTS) ? CURSOR : ELEMENTS;
+    const slot = this.waiting.has(PRESENT) ? PRESENT : cursorTurn || !this.waiting.has(ELEMENTS) ? CURSOR : ELEMENTS; // the presenter's view is rare
     const payload = this.waiting.get(slot);
     this.waiting.delete(slot);
     if (payload) this.send(slot, payload());

@@ -1,7 +1,7 @@
 /** Who is here and what their hands do: people, cursors, elements in progress. Fed by the link, drained once per animation frame. */
 import type { LiveUpdate, Person } from "../wire/frames";
 import type { Props } from "../doc/values";
-import { CURSOR, decodeCursor, decodeElements, ELEMENTS, type Cursor } from "./live";
+import { CURSOR, decodeCursor, decodeElements, decodeShown, ELEMENTS, PRESENT, type Cursor, type Shown } from "./live";
 
 /** Slots of a sender that fell silent are dropped after this (docs/protocol.md §5). */
 const SILENT_MS = 5_000;
@@ -21,11 +21,16 @@ export interface Participant {
   readonly color: { readonly background: string; readonly stroke: string };
 }
 
+/** Others' cursors: with names, without, or not at all. */
+export const CURSORS = ["names", "plain", "none"] as const;
+export type Cursors = (typeof CURSORS)[number];
+
 export class Presence {
   // Owned by the page's one thread.
   private people = new Map<number, Participant>();
   private readonly cursors = new Map<number, { cursor: Cursor; at: number }>();
   private readonly elements = new Map<number, { page: number; elements: Map<string, Props>; at: number }>();
+  private readonly shown = new Map<number, { shown: Shown; at: number; since: number }>();
   /** The open one, 0 for the first: what hands do on others is not shown. */
   page = 0;
   private self = -1;
@@ -37,6 +42,7 @@ export class Presence {
     this.people.clear();
     this.cursors.clear();
     this.elements.clear();
+    this.shown.clear();
   }
 
   update(full: boolean, joined: readonly Person[], left: readonly number[]): { joined: Participant[]; left: Participant[] } {
@@ -44,7 +50,7 @@ export class Presence {
     if (full) this.people = new Map();
     for (const p of joined) this.people.set(p.session, this.participant(p));
     for (const session of left) this.people.delete(session);
-    for (const map of [this.cursors, this.elements]) for (const s of map.keys()) if (!this.people.has(s)) map.delete(s);
+    for (const map of [this.cursors, this.elements, this.shown]) for (const s of map.keys()) if (!this.people.has(s)) map.delete(s);
     if (full) return { joined: [], left: [] };
     return {
       joined: joined.filter((p) => !before.has(p.session)).map((p) => this.people.get(p.session)!),
@@ -70,6 +76,10 @@ export class Presence {
         if (shown && shown.elements.size > 0) this.elements.set(session, { ...shown, at: this.now() });
         else this.elements.delete(session);
         changed.elements = true;
+      } else if (slot === PRESENT) {
+        const shown = payload.length > 0 ? decodeShown(payload) : undefined;
+        if (shown) this.shown.set(session, { shown, at: this.now(), since: this.shown.get(session)?.since ?? this.now() });
+        else this.shown.delete(session);
       }
     }
     return changed;
@@ -84,7 +94,18 @@ export class Presence {
   sweep(): { cursors: boolean; elements: boolean } {
     const old = this.now() - SILENT_MS;
     const drop = (map: Map<number, { at: number }>) => [...map].filter(([s, v]) => v.at < old && map.delete(s)).length > 0;
+    drop(this.shown);
     return { cursors: drop(this.cursors), elements: drop(this.elements) };
+  }
+
+  /** The moderator who has begun to present last, and what they see. */
+  presenter(): { readonly who: Participant; readonly shown: Shown; readonly since: number } | undefined {
+    let newest: { who: Participant; shown: Shown; since: number } | undefined;
+    for (const [session, { shown, since }] of this.shown) {
+      const who = this.people.get(session);
+      if (who?.role === "moderator" && (!newest || since > newest.since)) newest = { who, shown, since };
+    }
+    return newest;
   }
 
   /** Everything in progress on the open page, by element id. */
@@ -95,14 +116,15 @@ export class Presence {
   }
 
   /** Cursors on the open page as Excalidraw's collaborators. */
-  collaborators(): Map<string, Record<string, unknown>> {
+  collaborators(show: Cursors = "names"): Map<string, Record<string, unknown>> {
     const map = new Map<string, Record<string, unknown>>();
+    if (show === "none") return map;
     for (const [session, { cursor }] of this.cursors) {
       const who = cursor.page === this.page ? this.people.get(session) : undefined;
       if (!who) continue; // no name, no cursor: people arrives first
       map.set(String(session), {
         id: who.id,
-        username: who.label,
+        username: show === "plain" ? "" : who.label,
         color: who.color,
         button: cursor.down ? "down" : "up",
         pointer: { x: cursor.x, y: cursor.y, tool: cursor.tool },

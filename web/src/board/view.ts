@@ -2,7 +2,8 @@
 import type { LinkState } from "../link/link";
 import type { Saved } from "../wire/frames";
 import type { Lost } from "./outstanding";
-import type { Participant } from "./presence";
+import { NOBODY, type Presenting } from "./present";
+import type { Cursors, Participant } from "./presence";
 import { NO_RULES, type Hindrance, type Rules } from "./rules";
 
 export type Notice =
@@ -32,6 +33,9 @@ export interface View {
   readonly durable: boolean;
   readonly people: readonly Participant[];
   readonly elements: number;
+  readonly presenting: Presenting;
+  /** How others' cursors are shown. */
+  readonly cursors: Cursors;
   /** The element that is selected, "" for none or several. */
   readonly selected: string;
   readonly notices: readonly Notice[];
@@ -65,6 +69,8 @@ export const FIRST_VIEW: View = {
   people: [],
   elements: 0,
   selected: "",
+  presenting: NOBODY,
+  cursors: "names",
   notices: [],
   announcement: undefined,
   documentProblem: false,
