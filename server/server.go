@@ -35,7 +35,9 @@ type Config struct {
 
 	Identity  *identity.Service
 	Encrypted func(room string) bool
-	Boards    interface {
+	// RoomName is a room's name as the companion sees it, "" where it has none.
+	RoomName func(room string) string
+	Boards   interface {
 		Open(ctx context.Context, id board.ID) (board.Meta, error)
 	}
 	Snapshots interface {
@@ -122,6 +124,8 @@ func (s *Server) Routes() http.Handler {
 		r.Post("/sessions", s.handle(s.login))
 		r.Post("/sessions/refresh", s.handle(s.refresh))
 		r.Delete("/sessions", s.handle(s.logout))
+		r.Get("/sessions", s.handle(s.signedIn(s.ownSessions)))
+		r.Delete("/sessions/{id}", s.handle(s.signedIn(s.endOwn)))
 		r.Post("/boards/{board}/rules", s.handle(s.signedIn(s.rule)))
 		r.Post("/boards/{board}/gather", s.handle(s.signedIn(s.gather)))
 		r.Post("/boards/{board}/hand", s.handle(s.signedIn(s.hand)))

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/go-chi/chi/v5"
+
 	"github.com/educationpub/lectern/crdt/board"
 	"github.com/educationpub/lectern/server/identity"
 )
@@ -96,6 +98,45 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if err := s.cfg.Identity.Logout(r.Context(), bearer(r)); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// ownSessions lists where the person is signed in (docs/protocol.md §1.2).
+func (s *Server) ownSessions(w http.ResponseWriter, r *http.Request) error {
+	st := sessionOf(r)
+	if err := s.cfg.Identity.Asks(st.Person); err != nil {
+		return err
+	}
+	list, err := s.cfg.Identity.Own(r.Context(), st)
+	if err != nil {
+		return err
+	}
+	type signIn struct {
+		ID    string `json:"id"`
+		Room  string `json:"room"`
+		Board string `json:"board"`
+		Since int64  `json:"since"` // Unix ms
+		Until int64  `json:"until"`
+		This  bool   `json:"this"`
+	}
+	out := make([]signIn, len(list))
+	for i, o := range list {
+		out[i] = signIn{ID: o.ID, Room: s.cfg.RoomName(o.Room), Board: s.cfg.Identity.WidgetName(o.Room, o.Widget), Since: o.Since.UnixMilli(), Until: o.Until.UnixMilli(), This: o.This}
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"sessions": out})
+	return nil
+}
+
+// endOwn ends one of the person's own sign-ins, or "others": all but the one that asks.
+func (s *Server) endOwn(w http.ResponseWriter, r *http.Request) error {
+	st := sessionOf(r)
+	if err := s.cfg.Identity.Asks(st.Person); err != nil {
+		return err
+	}
+	if err := s.cfg.Identity.EndOwn(r.Context(), st, chi.URLParam(r, "id")); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

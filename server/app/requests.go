@@ -19,6 +19,11 @@ func (p *parts) letErase(ctx context.Context, st identity.StoredSession, person 
 	return p.hub.LetErase(ctx, st.Board, st.Person, person)
 }
 
+func (p *parts) roomName(room string) string {
+	r, _ := p.companion.Room(room)
+	return r.Name
+}
+
 // history is server.History over the hub.
 type history struct{ hub *board.Hub }
 

@@ -57,7 +57,16 @@ func (m *memory) DeleteSession(_ context.Context, h [32]byte) error {
 	return nil
 }
 
-func (m *memory) Sessions(context.Context, board.Person) ([]StoredSession, error) { return nil, nil }
+func (m *memory) Sessions(_ context.Context, p board.Person) (l []StoredSession, _ error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.sessions {
+		if s.Person == p {
+			l = append(l, s)
+		}
+	}
+	return l, nil
+}
 
 func (m *memory) RoomSessions(_ context.Context, room string) (out []StoredSession, _ error) {
 	m.mu.Lock()

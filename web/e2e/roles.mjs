@@ -67,4 +67,21 @@ await run("roles", {}, async (t) => {
     await b.board.rectangle([300, 300], [380, 360]);
     await until("the teacher sees what Ada draws", async () => (await a.board.visible()).length === 1);
   });
+
+  await step("SS1 SS2 one sees where one is signed in, and ends it elsewhere", async () => {
+    await a.board.frame.locator("dialog[open]").getByRole("button", { name: "Close" }).click();
+    const elsewhere = await t.person(stack.teacher);
+    await elsewhere.enter();
+    await a.board.frame.getByRole("button", { name: "Encrypted" }).click();
+    await a.board.frame.getByRole("button", { name: "Your sign-ins…" }).click();
+    const dialog = a.board.frame.locator("dialog[open]");
+    await until("both are listed", async () => (await dialog.locator("li").count()) === 2);
+    await shot(a, "4-signins");
+    assert.deepEqual(await violations(a.board.frame), []);
+    await dialog.getByRole("button", { name: /^End the sign-in/ }).click();
+    const began = Date.now();
+    await until("one is left", async () => (await dialog.locator("li").count()) === 1);
+    await until("the other one has to sign in again", () => elsewhere.welcomes.length > 1 || elsewhere.board.frame.getByRole("heading", { name: "closed for you" }).isVisible());
+    return `after ${Date.now() - began} ms`;
+  });
 });

@@ -119,7 +119,7 @@ export class Board {
       }
       if (Math.abs(x) < 0.01 && Math.abs(y) < 0.01) return true;
       const { width, height } = await this.size();
-      await this.page.mouse.move(...(await this.at([width / 2, height / 2])));
+      await this.page.mouse.move(...(await this.at([width / 4, height / 3]))); // beside what may be open
       await this.page.mouse.wheel(x, y);
       return false;
     });

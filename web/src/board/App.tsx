@@ -19,6 +19,7 @@ import type { Notice } from "./view";
 
 const Outline = lazy(() => import("./Outline"));
 const Roles = lazy(() => import("./Roles"));
+const SignIns = lazy(() => import("./SignIns"));
 const Setup = lazy(() => import("./Setup"));
 const Versions = lazy(() => import("./Versions"));
 
@@ -69,6 +70,7 @@ export function App({ board, host, t, language, onAPI, onScroll }: AppProps) {
       {asking?.kind === "clear" ? <ClearDialog t={t} onClose={() => setAsking(null)} onClear={() => api && clearBoard(api)} /> : null}
       {asking?.kind === "versions" ? <Suspense><Versions board={board} theme={theme} t={t} language={language} onClose={() => setAsking(null)} /></Suspense> : null}
       {asking?.kind === "outline" && api ? <Suspense><Outline drawer={drawerOn(api)} writable={writable} page={t("pages.short", { page: view.page + 1, count: Math.max(1, view.docs.length) })} t={t} onClose={() => setAsking(null)} /></Suspense> : null}
+      {asking?.kind === "signins" ? <Suspense><SignIns board={board} t={t} language={language} onClose={() => setAsking(null)} /></Suspense> : null}
       {asking?.kind === "setup" ? <Suspense><Setup board={board} t={t} onClose={() => setAsking(null)} /></Suspense> : null}
       {asking?.kind === "roles" ? <Suspense><Roles board={board} host={host} t={t} onClose={() => setAsking(null)} /></Suspense> : null}
       {asking?.kind === "link" ? <LinkDialog t={t} url={asking.url} onClose={() => setAsking(null)} /> : null}

@@ -8,7 +8,7 @@ import type { View } from "./view";
 
 export type Moderates = Pick<Moderation, "rule" | "gather" | "hand" | "givePen">;
 /** Opens a dialog. */
-export type Askable = "versions" | "roles" | "outline" | "setup";
+export type Askable = "versions" | "roles" | "outline" | "setup" | "signins";
 export type OnAsk = (what: Askable) => void;
 /** What the list changes for this person's own view, and everybody's. */
 export type Shows = Pick<Board, "present" | "showCursors">;

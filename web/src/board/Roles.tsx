@@ -19,7 +19,7 @@ export default function Roles({ board, host, t, onClose }: Props) {
   const [roles, setRoles] = useState<RolesAnswer>();
   const [busy, setBusy] = useState("");
   const [said, setSaid] = useState("");
-  const load = () => board.roles.roles().then(setRoles, failed);
+  const load = () => board.ask.roles().then(setRoles, failed);
   const failed = (err: unknown) => setSaid(t("roles.failed", { message: err instanceof Refused ? err.message : t("roles.notLet") }));
   useEffect(() => void load(), [board]);
 
@@ -27,7 +27,7 @@ export default function Roles({ board, host, t, onClose }: Props) {
     setBusy(user_id);
     setSaid("");
     try {
-      const content = await board.roles.setRole(user_id, role);
+      const content = await board.ask.setRole(user_id, role);
       if (content) {
         setSaid(t("roles.asking"));
         await host.setPowerLevels(content);

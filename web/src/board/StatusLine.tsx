@@ -38,7 +38,7 @@ export function StatusLine({ view, t, language, pages, board, onAsk }: Props) {
   return (
     <section className="status" aria-label={t("status.label")} onKeyDown={(e) => e.key === "Escape" && setOpen(null)}>
       {open === "people" ? <People view={view} t={t} moderation={moderation} board={board} onAsk={onAsk} /> : null}
-      {open === "details" ? <Details view={view} t={t} now={now} /> : null}
+      {open === "details" ? <Details view={view} t={t} now={now} onAsk={onAsk} /> : null}
       {problem ? <p className="problem" data-tone={view.link.kind === "resuming" ? head.tone : "bad"} role="status">{problem}</p> : null}
       {viewer && view.ready ? <p className="note">{t("viewer.explanation")}</p> : null}
       {view.ready && view.hindrance !== "" && view.hindrance !== "viewer" ? (
@@ -73,7 +73,7 @@ export function StatusLine({ view, t, language, pages, board, onAsk }: Props) {
   );
 }
 
-function Details({ view, t, now }: { readonly view: View; readonly t: Translate; readonly now: number }) {
+function Details({ view, t, now, onAsk }: { readonly view: View; readonly t: Translate; readonly now: number; readonly onAsk: OnAsk }) {
   return (
     <div className="panel">
       <h2>{t("readers.title")}</h2>
@@ -84,6 +84,7 @@ function Details({ view, t, now }: { readonly view: View; readonly t: Translate;
         {savedText(view, Math.max(now, view.saved.at), t)}
         {view.link.kind === "open" ? ` · ${t(view.link.lane === 1 ? "status.lane.channel" : "status.lane.socket")}` : ""}
       </p>
+      {view.link.kind === "open" ? <button type="button" onClick={() => onAsk("signins")}>{t("signins.open")}</button> : null}
     </div>
   );
 }

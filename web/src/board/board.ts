@@ -33,7 +33,7 @@ export interface Surface extends Scene, Eye {
 }
 
 export interface BoardOptions extends Omit<LinkOptions, "session"> {
-  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage" | "rule" | "gather" | "hand" | "letErase" | "versions" | "version" | "drew" | "roles" | "setRole" | "setup">;
+  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage" | "rule" | "gather" | "hand" | "letErase" | "versions" | "version" | "drew" | "roles" | "setRole" | "setup" | "signIns" | "endSignIn">;
   readonly port: Port;
   /** What was painted before anything else was there; undefined: nothing. Absent: nobody painted. */
   readonly first?: Promise<FirstScene | undefined>;
@@ -364,7 +364,8 @@ export class Board {
     this.link.connect();
   }
 
-  get roles(): Pick<Session, "roles" | "setRole"> {
+  /** What the person's dialogs ask the server. */
+  get ask(): Pick<Session, "roles" | "setRole" | "signIns" | "endSignIn"> {
     return this.options.session;
   }
 

@@ -80,6 +80,17 @@ export interface Roles {
   readonly more: boolean;
 }
 
+/** One place where a person is signed in (docs/protocol.md §1.2). Times in Unix ms. */
+export interface SignIn {
+  readonly id: string;
+  readonly room: string;
+  readonly board: string;
+  readonly since: number;
+  readonly until: number;
+  /** The one that asks. */
+  readonly this: boolean;
+}
+
 /** A request that the server, or the person, refused. */
 export class Refused extends Error {
   override name = "Refused";
@@ -220,6 +231,16 @@ export class Session {
   /** The address of a page on which this person changes the room's boards; good once. Throws Refused. */
   async setup(lang: string): Promise<string> {
     return ((await this.json("POST", `${await this.boardPath()}/setup`, await this.token(), { lang })) as { url: string }).url;
+  }
+
+  /** Where this person is signed in, the newest first. Throws Refused. */
+  async signIns(): Promise<readonly SignIn[]> {
+    return ((await this.json("GET", "/v1/sessions", await this.token())) as { sessions: SignIn[] }).sessions;
+  }
+
+  /** Ends one of them, or "others": all but this one. Throws Refused. */
+  async endSignIn(id: string): Promise<void> {
+    await this.request("DELETE", `/v1/sessions/${encodeURIComponent(id)}`, await this.token());
   }
 
   /** Lets a person remove more than the erase guard does, for a minute. Throws Refused. */

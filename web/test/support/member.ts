@@ -11,7 +11,7 @@ export class Member {
   readonly scene = new FakeScene();
   readonly worker = new QueuedWorker();
   readonly board: Board;
-  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage" | "rule" | "gather" | "hand" | "letErase" | "versions" | "version" | "drew" | "roles" | "setRole" | "setup">;
+  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage" | "rule" | "gather" | "hand" | "letErase" | "versions" | "version" | "drew" | "roles" | "setRole" | "setup" | "signIns" | "endSignIn">;
   online = true;
   /** The server does not get to reading what this one sends. */
   unread = false;
@@ -37,6 +37,8 @@ export class Member {
       roles: () => Promise.reject(new Error("nobody moderates here")),
       setRole: () => Promise.reject(new Error("nobody moderates here")),
       setup: () => Promise.reject(new Error("nobody moderates here")),
+      signIns: () => Promise.reject(new Error("nobody is signed in here")),
+      endSignIn: () => Promise.reject(new Error("nobody is signed in here")),
       drew: () => Promise.reject(new Error("no past here")),
       addPage: () => (this.online ? Promise.resolve(server.addPage()) : Promise.reject(new Error("offline"))),
       info: { user_id: person } as Login,
