@@ -161,6 +161,7 @@ func dev(ctx context.Context, args []string, out, errOut io.Writer) error {
 	fs.BoolVar(&o.NoKeysAtRest, "no-keys-at-rest", false, "store boards in clear (for the test that looks for readable text)")
 	fs.BoolVar(&o.NoDataChannel, "no-data-channel", false, "WebSocket only")
 	fs.StringVar(&o.Metrics, "metrics", "", "address that serves /metrics, 127.0.0.1:9090 (empty: none)")
+	fs.StringVar(&o.ModeratorProof, "moderator-proof", "openid", "what moderators' decisions need: openid or challenge")
 	fs.StringVar(&o.Client, "client", "", "origin of another Matrix client that may show widgets, http://127.0.0.1:8080 for an Element on this machine")
 	fs.StringVar(&level, "log", "warn", "debug, info, warn or error")
 	if err := fs.Parse(args); err != nil {

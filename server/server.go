@@ -34,6 +34,7 @@ type Config struct {
 	Dist           fs.FS  // the built front end
 
 	Identity  *identity.Service
+	Challenge bool // moderators' decisions need a challenge to be answered
 	Encrypted func(room string) bool
 	// RoomName is a room's name as the companion sees it, "" where it has none.
 	RoomName func(room string) string
@@ -124,23 +125,25 @@ func (s *Server) Routes() http.Handler {
 		r.Post("/sessions", s.handle(s.login))
 		r.Post("/sessions/refresh", s.handle(s.refresh))
 		r.Delete("/sessions", s.handle(s.logout))
+		r.Post("/challenge", s.handle(s.signedIn(s.challenge)))
+		r.Get("/challenge", s.handle(s.signedIn(s.proven)))
 		r.Get("/sessions", s.handle(s.signedIn(s.ownSessions)))
 		r.Delete("/sessions/{id}", s.handle(s.signedIn(s.endOwn)))
-		r.Post("/boards/{board}/rules", s.handle(s.signedIn(s.rule)))
-		r.Post("/boards/{board}/gather", s.handle(s.signedIn(s.gather)))
+		r.Post("/boards/{board}/rules", s.handle(s.moderators(s.rule)))
+		r.Post("/boards/{board}/gather", s.handle(s.moderators(s.gather)))
 		r.Post("/boards/{board}/hand", s.handle(s.signedIn(s.hand)))
 		r.Get("/boards/{board}/roles", s.handle(s.signedIn(s.roles)))
-		r.Post("/boards/{board}/roles", s.handle(s.signedIn(s.setRole)))
-		r.Post("/boards/{board}/setup", s.handle(s.signedIn(s.setupLink)))
-		r.Post("/boards/{board}/erase", s.handle(s.signedIn(s.letErase)))
-		r.Get("/boards/{board}/docs/{doc}/versions", s.handle(s.signedIn(s.versions)))
-		r.Get("/boards/{board}/docs/{doc}/versions/{seq}", s.handle(s.signedIn(s.version)))
+		r.Post("/boards/{board}/roles", s.handle(s.moderators(s.setRole)))
+		r.Post("/boards/{board}/setup", s.handle(s.moderators(s.setupLink)))
+		r.Post("/boards/{board}/erase", s.handle(s.moderators(s.letErase)))
+		r.Get("/boards/{board}/docs/{doc}/versions", s.handle(s.moderators(s.versions)))
+		r.Get("/boards/{board}/docs/{doc}/versions/{seq}", s.handle(s.moderators(s.version)))
 		r.Get("/boards/{board}/docs/{doc}/elements/{element}", s.handle(s.signedIn(s.drew)))
 		r.Post("/boards/{board}/docs", s.handle(s.signedIn(s.addPage)))
 		r.Get("/boards/{board}/docs/{doc}/document", s.handle(s.signedIn(s.document)))
 		r.Get("/boards/{board}/docs/{doc}/scene", s.handle(s.signedIn(s.scene)))
 		r.Get("/boards/{board}/home", s.handle(s.signedIn(s.home)))
-		r.Post("/boards/{board}/takeover", s.handle(s.signedIn(s.takeOver)))
+		r.Post("/boards/{board}/takeover", s.handle(s.moderators(s.takeOver)))
 		r.Get("/connect", s.cfg.Connect.ServeHTTP)
 	})
 	return r

@@ -196,6 +196,7 @@ func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err er
 	mc.OnWritten = func(room, typ, key string) { p.checkpoints.Written(room, typ, key) }
 	mc.OnNeedsRewrite = mc.OnOverwritten
 	mc.OnMessage = func(m commands.Message) { p.commands.Heard(m) }
+	mc.OnProof = func(sender, nonce string) { p.identity.Answered(sender, nonce) }
 	mc.OnVisit = func() { p.commands.Look() }
 	p.companion, err = matrix.New(mc)
 	if err != nil {
@@ -219,7 +220,7 @@ func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err er
 	p.upgrades = upgrade.New(upgrade.Config{Rooms: p.companion, Boards: p.store, Mover: p.checkpoints, Log: o.Log})
 	p.web, err = server.New(server.Config{
 		PublicURL: cfg.PublicURL, ClientOrigins: cfg.ClientOrigins, TrustedProxies: config.Prefixes(cfg.TrustedProxies), Version: o.Version,
-		Companion: cfg.Matrix.UserID, ArchiveDays: cfg.Storage.ArchiveDays, Dist: web.Files(), Identity: p.identity, Encrypted: p.companion.Encrypted, RoomName: p.roomName, Boards: p.store, Snapshots: p.checkpoints,
+		Companion: cfg.Matrix.UserID, ArchiveDays: cfg.Storage.ArchiveDays, Dist: web.Files(), Identity: p.identity, Challenge: cfg.ModeratorProof == "challenge", Encrypted: p.companion.Encrypted, RoomName: p.roomName, Boards: p.store, Snapshots: p.checkpoints,
 		Scene: p.scene, AddPage: p.addPage, Rule: p.rule, Gather: p.gather, Hand: p.hand, LetErase: p.letErase, History: history{p.hub}, Show: p.commands.Show, Roles: p.commands, Setup: p.commands, Homes: p.checkpoints, Connect: p.transport, Ready: p.ready, Registry: p.registry, Log: o.Log,
 	})
 	return p, err

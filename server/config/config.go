@@ -33,6 +33,10 @@ type Config struct {
 	// SchoolRanges are address ranges of schools (many people behind one address): failures from there are slowed down ten times later.
 	SchoolRanges []string `yaml:"school_ranges"`
 
+	// ModeratorProof is what moderators' decisions need besides the sign-in by OpenID: "openid" (nothing more) or "challenge" (their client sends a message to the
+	// companion, for which it asks once). Default: openid.
+	ModeratorProof string `yaml:"moderator_proof"`
+
 	// TakeoverAfter: a board of an accepted companion that has written nothing for so long, "72h", is taken over when somebody opens it here. A board on which
 	// nobody has drawn looks the same as one whose home is gone, so better leave it to a moderator. Default 0: never by itself.
 	TakeoverAfter Duration `yaml:"takeover_after"`
@@ -204,6 +208,9 @@ func (c *Config) Defaults() {
 	}
 	dur(&c.Worker.Timeout, 5*time.Second)
 	dur(&c.Matrix.Outage, 15*time.Minute)
+	if c.ModeratorProof == "" {
+		c.ModeratorProof = "openid"
+	}
 	if _, server, ok := strings.Cut(c.Matrix.UserID, ":"); ok && len(c.Matrix.AllowInviters) == 0 {
 		c.Matrix.AllowInviters = []string{"@*:" + server}
 	}
@@ -264,6 +271,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Storage.ArchiveDays < -1 {
 		bad("storage.archive_days must be -1 (as long as the board) or a number of days")
+	}
+	if c.ModeratorProof != "openid" && c.ModeratorProof != "challenge" {
+		bad("moderator_proof: %q is neither openid nor challenge", c.ModeratorProof)
 	}
 	if c.Matrix.Outage < Duration(time.Minute) {
 		bad("matrix.outage: %s is too short, at least 1m: a homeserver is busy for that long", time.Duration(c.Matrix.Outage))

@@ -74,6 +74,8 @@ type Service struct {
 	people   *failures // logins per person
 	asks     *failures // questions to the homeserver per person
 	commands *failures // of moderators
+
+	challenges challenges
 }
 
 // New returns a Service.
@@ -94,6 +96,8 @@ func New(cfg Config) *Service {
 		people:   newFailures(30, time.Minute),
 		asks:     newFailures(30, time.Minute),
 		commands: newFailures(10, time.Minute),
+
+		challenges: challenges{open: map[string]challenge{}, proven: map[[32]byte]time.Time{}},
 	}
 }
 

@@ -64,6 +64,8 @@ type Config struct {
 
 	// OnMessage: somebody has written where the companion may read (reading.go).
 	OnMessage func(commands.Message)
+	// OnProof: somebody has answered a challenge by a to-device message; the homeserver says who.
+	OnProof func(sender, nonce string)
 	// OnVisit: a greeting may be due.
 	OnVisit func()
 

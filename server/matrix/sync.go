@@ -257,6 +257,7 @@ func (c *Companion) handle(ctx context.Context, resp *syncResponse) {
 	for name, joined := range resp.Rooms.Join {
 		batch.heard = append(batch.heard, c.hear(name, joined.Timeline.Events)...)
 	}
+	c.proofs(resp.ToDevice.Events)
 	batch.toDevice, batch.lists, batch.otk = resp.ToDevice.Events, resp.DeviceLists.Changed, resp.OTK
 	if !batch.empty() {
 		select {

@@ -18,6 +18,7 @@ export function begin(host: Host, config: PageConfig): Begun {
   const session = new Session({
     roomId: host.roomId,
     widgetId: host.widgetId,
+    prove: (to, type, nonce) => host.prove(to, type, nonce),
     openid: async () => {
       try {
         return await host.openid();

@@ -13,6 +13,8 @@ export interface Wording {
 /** The one thing that widgets may write into the room, if the person lets them: a moderator's change of roles. */
 export const SEND_LEVELS = "org.matrix.msc2762.send.state_event:m.room.power_levels#";
 
+/** A message to Lectern's account alone (docs/protocol.md §1.9). */
+const PROOF = "com.educationpub.lectern.proof";
 const TIMELINE = "org.matrix.msc2762.timeline:";
 const RECEIVE_STATE = "org.matrix.msc2762.receive.state_event:";
 const RECEIVE_EVENT = "org.matrix.msc2762.receive.event:";
@@ -47,6 +49,7 @@ export function wordingOf(capability: string, roomId: string): Wording | null {
   const event = after(RECEIVE_EVENT);
   if (event !== null) return event === "m.room.message" ? { key: "cap.messages", params: {} } : { key: "cap.events", params: { type: event } };
   const send = after(SEND_TO_DEVICE);
+  if (send === PROOF) return { key: "cap.proof", params: {} };
   if (send !== null) return { key: "cap.toDeviceSend", params: { type: send } };
   const receive = after(RECEIVE_TO_DEVICE);
   if (receive !== null) return { key: "cap.toDeviceReceive", params: { type: receive } };

@@ -47,6 +47,8 @@ export interface Host {
   readonly ready: Promise<void>;
   onTheme(listener: (theme: Theme) => void): void;
   openid(): Promise<OpenIDToken>;
+  /** Has the client send the answer of a challenge to the companion's devices. Throws NotLet. */
+  prove(to: string, type: string, nonce: string): Promise<void>;
   /** Has the client write the room's power levels; it asks the person before the first time. Throws NotLet. */
   setPowerLevels(content: object): Promise<void>;
 }
@@ -129,6 +131,20 @@ export function startHost(config: PageConfig): Host | NoHost {
     granted = Array.isArray(approved) ? approved.filter((c) => typeof c === "string") : [];
   });
   const ready = new Promise<void>((resolve) => api.once("ready", () => resolve()));
+  /** Asks for one more capability, if the client has not given it yet. */
+  async function granting(capability: string): Promise<void> {
+    await ready;
+    if (!granted.includes(capability)) {
+      api.requestCapability(capability); // throws where the client cannot be asked again
+      const answered = new Promise<void>((resolve, reject) => {
+        api.once("action:notify_capabilities", () => resolve());
+        setTimeout(() => reject(new NotLet("no answer")), ASK_MS);
+      });
+      await api.updateRequestedCapabilities();
+      await answered;
+    }
+    if (!granted.includes(capability)) throw new NotLet("declined");
+  }
   api.start();
   api.sendContentLoaded().catch(() => undefined); // an error under the default waitForIframeLoad, needed without it
   return {
@@ -143,18 +159,12 @@ export function startHost(config: PageConfig): Host | NoHost {
       listeners.add(listener);
       listener(theme); // it may have arrived before anybody listened
     },
+    prove: async (to, type, nonce) => {
+      await granting(`org.matrix.msc3819.send.to_device:${type}`);
+      await api.sendToDevice(type, false, { [to]: { "*": { nonce } } });
+    },
     setPowerLevels: async (content) => {
-      await ready;
-      if (!granted.includes(SEND_LEVELS)) {
-        api.requestCapability(SEND_LEVELS); // throws where the client cannot be asked again
-        const answered = new Promise<void>((resolve, reject) => {
-          api.once("action:notify_capabilities", () => resolve());
-          setTimeout(() => reject(new NotLet("no answer")), ASK_MS);
-        });
-        await api.updateRequestedCapabilities();
-        await answered;
-      }
-      if (!granted.includes(SEND_LEVELS)) throw new NotLet("declined");
+      await granting(SEND_LEVELS);
       await api.sendStateEvent(LEVELS, "", content);
     },
     openid: async () => {

@@ -109,6 +109,8 @@ export interface SessionOptions {
   readonly widgetId: string;
   readonly openid: () => Promise<OpenID>;
   readonly fetch?: typeof fetch;
+  /** Has the client send a challenge's answer to the companion; it asks the person before the first time. */
+  readonly prove?: (to: string, type: string, nonce: string) => Promise<void>;
 }
 
 /** One document as the server gave it. */
@@ -308,6 +310,26 @@ export class Session {
   }
 
   private async request(method: string, path: string, token?: string, body?: unknown, keepalive = false, limit = REQUEST_MS): Promise<Response> {
+    try {
+      return await this.once(method, path, token, body, keepalive, limit);
+    } catch (err) {
+      if (!(err instanceof Refused) || err.code !== "proof_needed" || !this.options.prove) throw err;
+      await (this.proving ??= this.proof().finally(() => (this.proving = undefined)));
+      return this.once(method, path, token, body, keepalive, limit);
+    }
+  }
+
+  private proving: Promise<void> | undefined;
+  /** Proves once more who this is, where the server wants that of moderators (docs/protocol.md §1.9). */
+  private async proof(): Promise<void> {
+    const token = await this.token();
+    const { to, type, nonce } = (await (await this.once("POST", "/v1/challenge", token)).json()) as { to: string; type: string; nonce: string };
+    await this.options.prove?.(to, type, nonce);
+    const { proven } = (await (await this.once("GET", "/v1/challenge", token, undefined, false, 2 * REQUEST_MS)).json()) as { proven: boolean };
+    if (!proven) throw new Refused("proof_needed", "The proof did not arrive.", 403);
+  }
+
+  private async once(method: string, path: string, token?: string, body?: unknown, keepalive = false, limit = REQUEST_MS): Promise<Response> {
     const headers: Record<string, string> = {};
     if (token !== undefined) headers.Authorization = `Bearer ${token}`;
     if (body !== undefined) headers["Content-Type"] = "application/json";

@@ -133,6 +133,7 @@ export const de: Catalogue = {
   "prompt.idDeny": "Abbrechen",
 
   "cap.members": "sehen, wer diesen Raum betritt oder verlässt",
+  "cap.proof": "Lectern beweisen, wer Sie sind, bevor etwas gilt, was Moderierende entscheiden",
   "cap.powersSend": "ändern, wer in diesem Raum was darf, wenn Sie das auf der Tafel tun",
   "cap.powers": "sehen, wer in diesem Raum was darf",
   "cap.name": "den Namen dieses Raums sehen",

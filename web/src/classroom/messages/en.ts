@@ -132,6 +132,7 @@ export const en = {
   "prompt.idDeny": "Cancel",
 
   "cap.members": "see who joins or leaves this room",
+  "cap.proof": "prove to Lectern who you are, before what moderators decide",
   "cap.powersSend": "change who may do what in this room, when you do that on the board",
   "cap.powers": "see who may do what in this room",
   "cap.name": "see the name of this room",
