@@ -16,13 +16,15 @@ const alias = [
 ];
 
 /**
- * Few files at start: what both pages need before anything else, a board without its editor, React, and the editor with the small parts that Excalidraw loads at once.
+ * Few files at start: what both pages need before anything else, a board without its editor (nothing in it may import the editor), React, and the editor with the
+ * small parts that Excalidraw loads at once.
  * EIO257PC is Excalidraw's font subsetter (1.8 MB), wanted only by the export of SVG; test/budget.mjs notices when it slips in.
  */
 function chunkOf(id: string): string | undefined {
   if (/vite\/preload-helper|node_modules\/(matrix-widget-api|events)\/|src\/ui\/(i18n|messages)/.test(id)) return "base";
-  if (/web\/src\/board\/(?!main|status|diagnostics)[a-z]+\.ts$|web\/src\/(first|link|doc|host|wire)\b|src\/ui\/store|node_modules\/cborg\//.test(id)) return "first"; // would else be drawn into the editor's
+  if (/web\/src\/board\/(?!main|status|diagnostics|drawer|outline)[a-z]+\.ts$|web\/src\/(first|link|doc|host|wire)\b|src\/ui\/store|node_modules\/cborg\//.test(id)) return "first"; // would else be drawn into the editor's
   if (/node_modules\/(react|react-dom|scheduler)\//.test(id)) return "react";
+  if (/web\/src\/board\/(Outline|Roles|Setup|SignIns|Versions|outline)\.tsx?$/.test(id)) return "dialogs"; // fetched when one is opened
   if (/node_modules\/(browser-fs-access|canvas-roundrect-polyfill)\/|@excalidraw\/excalidraw\/dist\/prod\/(index|chunk-(?!EIO257PC)[^/]+|locales\/percentages-[^/]+)\.(js|css)$|web\/src\/board\//.test(id)) return "board";
   return undefined;
 }

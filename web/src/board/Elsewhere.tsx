@@ -17,7 +17,7 @@ export function Elsewhere({ board, t, language }: Props) {
   const [asking, setAsking] = useState(false);
   useEffect(() => {
     let current = true;
-    void board.home().then((h) => current && setHome(h));
+    board.ask.home().then((h) => current && setHome(h), () => undefined); // not to be had now: the sentence says what is known
     return () => {
       current = false;
     };
@@ -44,7 +44,7 @@ function TakeOver({ board, t, names, onClose }: Pick<Props, "board" | "t"> & { r
   const confirm = () => {
     setRunning(true);
     setFailure("");
-    board.takeOver().then(onClose, (err: unknown) => {
+    board.ask.takeOver().then(() => (board.link.connect(), onClose()), (err: unknown) => {
       setRunning(false);
       setFailure(err instanceof Refused ? err.message : String(err));
     });

@@ -9,7 +9,7 @@ export default function Setup({ board, t, onClose }: { readonly board: Board; re
   const [url, setUrl] = useState("");
   const [problem, setProblem] = useState("");
   useEffect(() => {
-    board.setup(t("language")).then(setUrl, (err: unknown) => setProblem(err instanceof Refused ? err.message : String(err)));
+    board.ask.setup(t("language")).then(setUrl, (err: unknown) => setProblem(err instanceof Refused ? err.message : String(err)));
   }, [board]);
   return (
     <Dialog title={t("setup.title")} onClose={onClose} actions={<button type="button" onClick={onClose} autoFocus>{t("close")}</button>}>

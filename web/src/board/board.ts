@@ -2,10 +2,11 @@
 import { Page, type Port } from "../doc/page";
 import { Link, type LinkOptions } from "../link/link";
 import { hex } from "../link/chunk";
-import type { Home, Session } from "../link/session";
+import type { Session } from "../link/session";
 import { kinds, type LiveUpdate, type ServerFrame, type Welcome } from "../wire/frames";
 import { Store } from "../ui/store";
 import { Binding, type Scene } from "./binding";
+import { Crowd } from "./crowd";
 import { Documents } from "./documents";
 import type { SceneElement } from "./element";
 import { CURSOR, ELEMENTS, encodeCursor, encodeElements, LiveSender, type Cursor } from "./live";
@@ -18,7 +19,8 @@ import { Present } from "./present";
 import { Presence, type Cursors } from "./presence";
 import type { FirstScene } from "../first/first";
 import { readScene } from "../first/scene";
-import { hindrance, parseRules, type Hindrance } from "./rules";
+import { Rights } from "./rights";
+import { parseRules } from "./rules";
 import { Sight, type Eye } from "./sight";
 import { FIRST_VIEW, type Notice, type View } from "./view";
 import { Watch } from "./watch";
@@ -57,6 +59,13 @@ export class Board {
   readonly outstanding: Outstanding;
   readonly watch: Watch;
   private readonly presence = new Presence();
+  private readonly rights = new Rights({
+    view: this.view,
+    person: () => this.options.session.info?.user_id ?? "",
+    open: () => this.pages.open,
+    lost: () => this.surface && this.binding?.disown(this.surface.elements()),
+    mayWrite: () => this.mayWrite,
+  });
   private readonly sight = new Sight();
   readonly present: Present;
   private readonly sender: LiveSender;
@@ -74,9 +83,12 @@ export class Board {
   private readonly actors = new Set<string>(); // hex, all that were ours
   private wasBusy = false;
   private clearing: ReturnType<typeof setTimeout> | undefined;
-  private drawing = false; // presence waits for the next animation frame
+  private readonly crowd = new Crowd(({ cursors, elements }) => {
+    if (elements && this.current) this.binding?.showLive(this.presence.liveElements());
+    if (cursors) this.surface?.showCollaborators(this.presence.collaborators(this.view.get().cursors));
+  });
   private readonly sweeper = setInterval(() => {
-    this.showPresence(this.presence.sweep());
+    this.crowd.changed(this.presence.sweep());
     this.present.look();
   }, 1_000);
 
@@ -103,7 +115,7 @@ export class Board {
       turned: (from) => this.turned(from),
       changed: () => {
         this.view.set({ docs: this.pages.list, page: this.pages.index, turning: this.pages.turning });
-        this.hinder();
+        this.rights.look();
       },
       failed: (why) => this.notify({ kind: `pages.${why}` }),
     });
@@ -162,7 +174,7 @@ export class Board {
       entries: (entries, from) => {
         for (const [i, e] of entries.entries()) {
           if (e.kind === kinds.page) this.pages.added(e.doc);
-          if (e.kind === kinds.rules) this.ruled(e.bytes, from + i);
+          if (e.kind === kinds.rules && this.rights.ruled(e.bytes, from + i)) this.outstanding.roleChanged();
         }
         if (this.watch.on) this.watch.grown(from + entries.length - 1);
         else this.documents.entries(entries, from);
@@ -291,7 +303,7 @@ export class Board {
     this.bind(surface);
     surface.empty();
     view.set({ ready: false, shown: false, whole: false, elements: 0, announcement: { kind: "page", page: pages.index } });
-    this.showPresence({ cursors: true, elements: true });
+    this.crowd.changed({ cursors: true, elements: true });
     if (this.watch.on && this.welcome) return this.watchFrom(this.welcome);
     this.documents.turned(pages.open);
     void this.previewPage();
@@ -341,7 +353,7 @@ export class Board {
   /** How others' cursors are shown, here and for as long as the page is open. */
   showCursors(cursors: Cursors): void {
     this.view.set({ cursors });
-    this.showPresence({ cursors: true, elements: false });
+    this.crowd.changed({ cursors: true, elements: false });
   }
 
   /** What is selected; "" for nothing or several. */
@@ -353,25 +365,9 @@ export class Board {
     this.sender.set(CURSOR, () => encodeCursor({ ...cursor, page: this.pages.index }));
   }
 
-  /** Who keeps this board, when it is another Lectern; undefined when that cannot be had now. */
-  async home(): Promise<Home | undefined> {
-    return this.options.session.home().catch(() => undefined);
-  }
-
-  /** Makes this Lectern the board's home and opens it here. Throws Refused. */
-  async takeOver(): Promise<void> {
-    await this.options.session.takeOver();
-    this.link.connect();
-  }
-
   /** What the person's dialogs ask the server. */
-  get ask(): Pick<Session, "roles" | "setRole" | "signIns" | "endSignIn"> {
+  get ask(): Pick<Session, "home" | "takeOver" | "roles" | "setRole" | "setup" | "signIns" | "endSignIn"> {
     return this.options.session;
-  }
-
-  /** The address of the page for the room's boards, in "en" or "de". Throws Refused. */
-  setup(language: string): Promise<string> {
-    return this.options.session.setup(language);
   }
 
   dismiss(notice: Notice): void {
@@ -396,30 +392,7 @@ export class Board {
   }
 
   private mayDraw(doc: string): boolean {
-    return this.actor.length > 0 && this.hindranceOn(doc) === "";
-  }
-
-  private hindranceOn(doc: string): Hindrance {
-    const { role, rules } = this.view.get();
-    return hindrance(rules, role, this.options.session.info?.user_id ?? "", doc);
-  }
-
-  // ---- who may draw ----
-
-  private ruledAt = 0; // place in the log of the rules that are known: when it is sent again, old ones come by
-  private ruled(bytes: Uint8Array, seq: number): void {
-    if (seq <= this.ruledAt) return;
-    this.ruledAt = seq;
-    this.view.set({ rules: parseRules(bytes) });
-    this.hinder();
-    this.outstanding.roleChanged();
-  }
-
-  /** What keeps the person from drawing here may have changed. */
-  private hinder(): void {
-    const could = this.view.get().hindrance === "";
-    this.view.set({ hindrance: this.hindranceOn(this.pages.open) });
-    if (could && !this.mayWrite && this.surface && this.binding) this.binding.disown(this.surface.elements());
+    return this.actor.length > 0 && this.rights.hindrance(doc) === "";
   }
 
   private inProgress(e: SceneElement) {
@@ -431,7 +404,7 @@ export class Board {
 
   private welcomed(w: Welcome, foreign: boolean): void {
     this.welcome = w;
-    this.ruledAt = w.seq;
+    this.rights.welcomed(w.seq);
     this.setActor(w.actor);
     this.presence.welcome(w.session);
     this.view.set({ role: w.role, rules: parseRules(w.rules), encrypted: w.encrypted, companion: w.companion, saved: w.saved });
@@ -473,12 +446,12 @@ export class Board {
         this.view.set({ people: this.presence.list() });
         const last = joined.filter((p) => !p.self).at(-1) ?? left.at(-1);
         if (last) this.view.set({ announcement: { kind: joined.includes(last) ? "joined" : "left", name: last.label } });
-        return this.showPresence({ cursors: true, elements: true });
+        return this.crowd.changed({ cursors: true, elements: true });
       }
       case "role": {
         const could = this.mayWrite;
         this.view.set({ role: frame.role });
-        this.hinder();
+        this.rights.look();
         if (frame.role !== "viewer") this.stopWatching();
         if (frame.role !== "viewer" && this.actor.length === 0) this.link.reconnect(); // the actor to write under comes with a welcome
         if (frame.role !== "moderator") this.present.present(false);
@@ -503,23 +476,8 @@ export class Board {
   // ---- presence ----
 
   private live(updates: readonly LiveUpdate[]): void {
-    this.showPresence(this.presence.live(updates));
+    this.crowd.changed(this.presence.live(updates));
     this.present.look();
-  }
-
-  private show = { cursors: false, elements: false };
-  private showPresence(changed: { cursors: boolean; elements: boolean }): void {
-    this.show.cursors ||= changed.cursors;
-    this.show.elements ||= changed.elements;
-    if (this.drawing || (!this.show.cursors && !this.show.elements)) return;
-    this.drawing = true;
-    requestAnimationFrame(() => {
-      this.drawing = false;
-      const { cursors, elements } = this.show;
-      this.show = { cursors: false, elements: false };
-      if (elements && this.current) this.binding?.showLive(this.presence.liveElements());
-      if (cursors) this.surface?.showCollaborators(this.presence.collaborators(this.view.get().cursors));
-    });
   }
 
   private counting: ReturnType<typeof setTimeout> | undefined;
