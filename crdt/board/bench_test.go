@@ -126,3 +126,43 @@ func BenchmarkLive(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkHistory reads a page's past of 5,000 changes, as many as an epoch has: a list of versions, one version, and who made the element that is the last in the log.
+func BenchmarkHistory(b *testing.B) {
+	const n = 5000
+	l := boardtest.NewLog()
+	defer l.Close()
+	hub := board.NewHub(board.Config{Log: l, Authority: func(string, board.Person) (board.Role, string) { return board.RoleModerator, "" }})
+	defer hub.Drain(context.Background())
+	a := boardtest.NewAuthor(board.ActorID{1})
+	m := board.Meta{ID: testBoard, Room: testRoom, Kind: "whiteboard", Log: "l", Docs: []board.DocInfo{{ID: "page"}}}
+	var entries []board.Entry
+	for i := range n {
+		var chunk []byte
+		if i%10 == 0 {
+			chunk = a.Make(fmt.Sprintf("e%d", i))
+		} else {
+			chunk = a.Move("e0", int64(i))
+		}
+		entries = append(entries, boardtest.NewEntry(uint64(i+1), "page", a, chunk, ada))
+	}
+	if err := l.Create(b.Context(), m, entries, map[board.ActorID]board.Person{a.Actor: ada}); err != nil {
+		b.Fatal(err)
+	}
+	for name, do := range map[string]func() error{
+		"versions": func() error { _, err := hub.Versions(b.Context(), testRoom, ada, testBoard, "page"); return err },
+		"version":  func() error { _, err := hub.Version(b.Context(), testRoom, ada, testBoard, "page", n); return err },
+		"drew": func() error {
+			_, _, err := hub.Drew(b.Context(), testBoard, "page", fmt.Sprintf("e%d", n-10))
+			return err
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if err := do(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package board
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -158,7 +159,7 @@ func (h *Hub) Drew(ctx context.Context, id ID, doc DocID, element string) (who P
 // makes says whether a change makes the element of that id.
 func makes(chunk []byte, id string) bool {
 	var c change.Change
-	if len(chunk) == 0 || c.Parse(chunk, &change.StoredLimits) != nil {
+	if !bytes.Contains(chunk, []byte(id)) || c.Parse(chunk, &change.StoredLimits) != nil { // keys stand in a chunk as they are, so most need not be read
 		return false
 	}
 	var d change.Decoder
