@@ -16,6 +16,8 @@ type ClassroomConfig struct {
 	Companion   string       `json:"companion"` // Lectern's own account, shown as such
 	DemoUsers   []DemoUser   `json:"demoUsers"` // development only
 	Version     string       `json:"version"`
+	// Icons are set by the server: the pictures of widgets, by kind.
+	Icons map[string]string `json:"icons"`
 }
 
 // Homeserver is one that people can sign in to.
@@ -51,6 +53,8 @@ func (s *Server) Classroom(cfg ClassroomConfig) http.Handler {
 		if err != nil {
 			return refuse(http.StatusServiceUnavailable, "not_built", "This build has no front end: run make build.")
 		}
+		cfg := cfg
+		cfg.Icons = s.cfg.Icons()
 		return page(w, policy, func(b io.Writer) error {
 			return templates.App(b, templates.Page{NoScript: "The classroom needs JavaScript. Das Klassenzimmer braucht JavaScript.", Title: "Classroom", Lang: "en", Script: e.script, Styles: e.styles, Ahead: e.ahead, Config: cfg})
 		})

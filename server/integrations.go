@@ -64,6 +64,12 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// managerConfig is what the page knows before it talks to anybody.
+type managerConfig struct {
+	widgetConfig
+	Icons map[string]string `json:"icons"` // mxc addresses of widgets' pictures, by kind
+}
+
 // integrationsPage is what clients open in a frame of theirs, with the pass in its address.
 func (s *Server) integrationsPage(w http.ResponseWriter, _ *http.Request) error {
 	e, err := s.bundle.entry("src/entry/integrations.tsx")
@@ -72,7 +78,7 @@ func (s *Server) integrationsPage(w http.ResponseWriter, _ *http.Request) error 
 	}
 	p := templates.Page{
 		Title: "Boards", Lang: "en", Script: e.script, Styles: e.styles, Ahead: e.ahead, NoScript: "This page needs JavaScript. Diese Seite braucht JavaScript.",
-		Config: widgetConfig{ClientOrigins: s.cfg.ClientOrigins, Companion: s.cfg.Companion, Version: s.cfg.Version},
+		Config: managerConfig{widgetConfig{ClientOrigins: s.cfg.ClientOrigins, Companion: s.cfg.Companion, Version: s.cfg.Version}, s.cfg.Icons()},
 	}
 	return page(w, widgetPolicy(s.cfg.PublicURL, s.cfg.ClientOrigins), func(b io.Writer) error { return templates.App(b, p) })
 }

@@ -36,6 +36,8 @@ type Config struct {
 	Identity  *identity.Service
 	Challenge bool // moderators' decisions need a challenge to be answered
 	Encrypted func(room string) bool
+	// Icons are the mxc addresses of the kinds' pictures, as far as they are there.
+	Icons func() map[string]string
 	// RoomName is a room's name as the companion sees it, "" where it has none.
 	RoomName func(room string) string
 	Boards   interface {
@@ -86,6 +88,9 @@ func New(cfg Config) (*Server, error) {
 		cfg.Log.Error("widgets cannot be shown", "err", err)
 	} else if err != nil {
 		return nil, err
+	}
+	if cfg.Icons == nil {
+		cfg.Icons = func() map[string]string { return map[string]string{} }
 	}
 	if len(cfg.ClientOrigins) == 0 {
 		cfg.Log.Error("client_origins is empty: no Matrix client can show a widget")

@@ -41,12 +41,16 @@ func (w Widget) At(base string) string {
 		"?room_id=$matrix_room_id&theme=$org.matrix.msc2873.client_theme&lang=$org.matrix.msc2873.client_language"
 }
 
-// Content of the widget's state event.
-func (w Widget) Content(creator string) map[string]any {
-	return map[string]any{
+// Content of the widget's state event. icon is the mxc address of its picture, "" for none.
+func (w Widget) Content(creator, icon string) map[string]any {
+	content := map[string]any{
 		"id": w.ID, "creatorUserId": creator, "type": "m.custom", "name": w.Title, "url": w.URL,
 		"data": map[string]any{"board": w.Board, "kind": w.Kind, "title": ""},
 	}
+	if icon != "" {
+		content["avatar_url"] = icon
+	}
+	return content
 }
 
 // newBoardID mints 128 random bits in lower-case base32 (26 characters), as a browser would that adds a widget.

@@ -16,7 +16,7 @@ func TestNewWidget(t *testing.T) {
 	if !regexp.MustCompile(`^lectern-[a-z2-7]{10}$`).MatchString(w.ID) || !regexp.MustCompile(`^[a-z2-7]{26}$`).MatchString(w.Board) {
 		t.Errorf("CM7 ids: %+v", w)
 	}
-	b, err := json.Marshal(w.Content("@lectern:example"))
+	b, err := json.Marshal(w.Content("@lectern:example", ""))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -204,7 +204,7 @@ func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err er
 	}
 	p.commands = commands.New(commands.Config{
 		Rooms: p.companion, Talk: p.companion, Memory: p.companion, Greetings: p.companion,
-		Companion: cfg.Matrix.UserID, Base: strings.TrimRight(cfg.PublicURL, "/"), Log: o.Log, Observe: m.command,
+		Companion: cfg.Matrix.UserID, Base: strings.TrimRight(cfg.PublicURL, "/"), Icon: p.companion.Icon, Log: o.Log, Observe: m.command,
 	})
 	verifier, err := openid.New(openid.Config{
 		ServerName: p.companion.ServerName(), BaseURL: cfg.Matrix.Homeserver, Allowed: cfg.OpenID.AllowedServers, Denied: cfg.OpenID.DeniedServers,
@@ -220,7 +220,7 @@ func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err er
 	p.upgrades = upgrade.New(upgrade.Config{Rooms: p.companion, Boards: p.store, Mover: p.checkpoints, Log: o.Log})
 	p.web, err = server.New(server.Config{
 		PublicURL: cfg.PublicURL, ClientOrigins: cfg.ClientOrigins, TrustedProxies: config.Prefixes(cfg.TrustedProxies), Version: o.Version,
-		Companion: cfg.Matrix.UserID, ArchiveDays: cfg.Storage.ArchiveDays, Dist: web.Files(), Identity: p.identity, Challenge: cfg.ModeratorProof == "challenge", Encrypted: p.companion.Encrypted, RoomName: p.roomName, Boards: p.store, Snapshots: p.checkpoints,
+		Companion: cfg.Matrix.UserID, ArchiveDays: cfg.Storage.ArchiveDays, Dist: web.Files(), Identity: p.identity, Challenge: cfg.ModeratorProof == "challenge", Encrypted: p.companion.Encrypted, RoomName: p.roomName, Icons: p.companion.Icons, Boards: p.store, Snapshots: p.checkpoints,
 		Scene: p.scene, AddPage: p.addPage, Rule: p.rule, Gather: p.gather, Hand: p.hand, LetErase: p.letErase, History: history{p.hub}, Show: p.commands.Show, Roles: p.commands, Setup: p.commands, Homes: p.checkpoints, Connect: p.transport, Ready: p.ready, Registry: p.registry, Log: o.Log,
 	})
 	return p, err

@@ -99,7 +99,7 @@ func (s *Service) add(ctx context.Context, p *place, cmd phrase.Command) (string
 		return p.say(phrase.TooMany, phrase.Args{"max": MaxBoards}), nil
 	}
 	w := widgets.New(s.cfg.Base, cmd.Kind, cmd.Name)
-	if err := s.cfg.Talk.SetState(ctx, p.ID, widgets.EventType, w.ID, w.Content(s.cfg.Companion)); err != nil {
+	if err := s.cfg.Talk.SetState(ctx, p.ID, widgets.EventType, w.ID, w.Content(s.cfg.Companion, s.cfg.Icon(cmd.Kind))); err != nil {
 		return "", err
 	}
 	return p.say(s.showOnTop(ctx, p, w.ID, phrase.Added), phrase.Args{"name": w.Title, "level": p.levels.State(widgets.LayoutType), "companion": s.cfg.Companion}), nil

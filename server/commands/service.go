@@ -22,6 +22,8 @@ type Config struct {
 	Companion string
 	// Base is Lectern's own URL, without a slash at the end: where widgets live.
 	Base string
+	// Icon answers the mxc address of a kind's picture, "" for none; may be nil.
+	Icon func(kind string) string
 	Log  *slog.Logger
 	// Observe counts what was done with a message; may be nil.
 	Observe func(what string)
@@ -52,6 +54,9 @@ type Service struct {
 func New(cfg Config) *Service {
 	if cfg.Observe == nil {
 		cfg.Observe = func(string) {}
+	}
+	if cfg.Icon == nil {
+		cfg.Icon = func(string) string { return "" }
 	}
 	s := &Service{cfg: cfg, wake: make(chan struct{}, 1), unreadable: map[string]bool{}}
 	s.limit.people, s.links.open = map[string]*minute{}, map[string]link{}

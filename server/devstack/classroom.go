@@ -50,7 +50,7 @@ func NewWidget(base, kind, title string) Widget { return widgets.New(base, kind,
 
 // AddWidget puts a widget into a room or changes it there. Element lists only this event type.
 func (c *Client) AddWidget(ctx context.Context, room string, w Widget) error {
-	_, err := c.SendState(ctx, room, widgets.EventType, w.ID, w.Content(c.UserID))
+	_, err := c.SendState(ctx, room, widgets.EventType, w.ID, w.Content(c.UserID, ""))
 	return err
 }
 

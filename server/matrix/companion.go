@@ -97,6 +97,7 @@ type Companion struct {
 	late     lateKeys
 	held     held
 	visits   visits
+	icons    icons
 	saved    time.Time // when the position in the stream was last kept; owned like since
 
 	// Guarded by writeMu: one lock per room that has been written to. Bounded by the rooms the companion is in.
@@ -203,6 +204,7 @@ func (c *Companion) Run(ctx context.Context) error {
 	g.Go(func() error { c.lateLoop(ctx); return nil })
 	g.Go(func() error { c.inviteLoop(ctx); return nil })
 	g.Go(func() error { c.keysLoop(ctx); return nil })
+	g.Go(func() error { c.iconLoop(ctx); return nil })
 	err := g.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil

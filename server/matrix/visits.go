@@ -168,7 +168,7 @@ func (c *Companion) removedByHand(ctx context.Context, room string, w identity.W
 	}
 	again := widgets.Widget{ID: w.ID, Kind: w.Kind, Title: w.Name, Board: string(w.Board)}
 	again.URL = again.At(c.cfg.WidgetBases[0])
-	content, err := json.Marshal(again.Content(c.cfg.UserID))
+	content, err := json.Marshal(again.Content(c.cfg.UserID, c.Icon(w.Kind)))
 	if err != nil {
 		return err
 	}

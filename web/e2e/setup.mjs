@@ -51,6 +51,8 @@ await run("setup", {}, async (t) => {
     await page.getByRole("button", { name: "Add to the room" }).click();
     await page.getByText('"Lesson 3" is in').waitFor();
     assert.deepEqual(await widgets(), ["Lesson 3", "Whiteboard"]);
+    const added = (await stack.matrix(stack.teacher, "GET", `/rooms/${room}/state`)).find((e) => e.content.name === "Lesson 3");
+    assert.match(added.content.avatar_url, /^mxc:\/\/localhost\//); // its picture in Element's lists
     await shot(page, "2-added");
     assert.deepEqual(await violations(page), []);
     const card = page.getByRole("region", { name: "Lesson 3" });

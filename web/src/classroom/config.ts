@@ -23,6 +23,8 @@ export interface Config {
   /** User id of Lectern's own account, marked in the member list; "" if not told. */
   readonly companion: string;
   readonly version: string;
+  /** mxc addresses of widgets' pictures, by kind; those that are there. */
+  readonly icons: Readonly<Record<string, string>>;
 }
 
 /** Thrown for a configuration that the page cannot work with; the message is for the operator. */
@@ -72,7 +74,13 @@ export function parseConfig(json: string): Config {
     demoUsers,
     companion: typeof raw["companion"] === "string" ? raw["companion"] : "",
     version: typeof raw["version"] === "string" ? raw["version"] : "",
+    icons: iconsOf(raw["icons"]),
   };
+}
+
+/** What is no address of a picture is none. */
+export function iconsOf(v: unknown): Record<string, string> {
+  return Object.fromEntries(Object.entries(isRecord(v) ? v : {}).filter((e): e is [string, string] => typeof e[1] === "string" && e[1].startsWith("mxc://")));
 }
 
 /** The server part of a user id: everything after the first colon. */

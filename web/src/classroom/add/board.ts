@@ -29,7 +29,7 @@ function randomText(length: number): string {
 export const newBoard = (kind: Kind, name: string): NewBoard => ({ id: `lectern-${randomText(10)}`, kind, name, board: randomText(26) });
 
 /** The widget event. Who somebody is never comes from an address: it asks the client for the room, theme and language only (SPEC DV6). */
-export function widgetContent(b: NewBoard, lectern: string, creator: string): Content {
+export function widgetContent(b: NewBoard, lectern: string, creator: string, icon = ""): Content {
   return {
     id: b.id,
     creatorUserId: creator,
@@ -37,6 +37,7 @@ export function widgetContent(b: NewBoard, lectern: string, creator: string): Co
     name: b.name,
     url: `${lectern}/widgets/${b.kind}?room_id=$matrix_room_id&theme=$org.matrix.msc2873.client_theme&lang=$org.matrix.msc2873.client_language`,
     data: { board: b.board, kind: b.kind, title: "" },
+    ...(icon === "" ? {} : { avatar_url: icon }),
   };
 }
 

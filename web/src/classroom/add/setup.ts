@@ -49,6 +49,8 @@ export interface Place {
   readonly lectern: string;
   /** User id of Lectern's own account. */
   readonly companion: string;
+  /** mxc addresses of widgets' pictures, by kind. */
+  readonly icons: Readonly<Record<string, string>>;
 }
 
 /** Who acts, and for which Lectern. */
@@ -75,7 +77,7 @@ export function addSteps(actor: Actor, roomId: string, standing: Standing, power
       run: async () => {
         // Whatever is there by now, from a try whose answer was lost or from somebody else: every rewrite makes Element ask everybody again.
         const now = await actor.client.server.state(roomId, WIDGET_TYPE, b.id);
-        if (typeof now?.["url"] !== "string") await actor.client.server.put(roomId, WIDGET_TYPE, b.id, widgetContent(b, actor.config.lectern, actor.client.me));
+        if (typeof now?.["url"] !== "string") await actor.client.server.put(roomId, WIDGET_TYPE, b.id, widgetContent(b, actor.config.lectern, actor.client.me, actor.config.icons[b.kind]));
         return undefined;
       },
     });
@@ -137,7 +139,7 @@ export function createSteps(classroom: Classroom, config: Place, name: string, p
 function classroomBody(me: string, config: Place, name: string, boards: readonly NewBoard[], roomVersion: string): Content {
   const state: Content[] = [
     { type: "m.room.encryption", state_key: "", content: { algorithm: "m.megolm.v1.aes-sha2", "io.element.msc4362.encrypt_state_events": true } },
-    ...boards.map((b) => ({ type: WIDGET_TYPE, state_key: b.id, content: widgetContent(b, config.lectern, me) })),
+    ...boards.map((b) => ({ type: WIDGET_TYPE, state_key: b.id, content: widgetContent(b, config.lectern, me, config.icons[b.kind]) })),
   ];
   const layout = layoutWith(undefined, [], boards.map((b) => b.id));
   if (layout) state.push({ type: LAYOUT_TYPE, state_key: "", content: layout });
