@@ -53,6 +53,16 @@ func (w Widget) Content(creator, icon string) map[string]any {
 	return content
 }
 
+// Stable is the content of a widget's event as MSC4411 has it: no type and no template variables. The page finds its room by the widget's id. mirror says that it only
+// repeats an event of EventType.
+func Stable(base, kind, title, board, icon string) map[string]any {
+	content := map[string]any{"name": title, "url": base + "/widgets/" + kind, "data": map[string]any{"board": board, "kind": kind, "mirror": true}}
+	if icon != "" {
+		content["avatar_url"] = icon
+	}
+	return content
+}
+
 // newBoardID mints 128 random bits in lower-case base32 (26 characters), as a browser would that adds a widget.
 func newBoardID() string { return strings.ToLower(rand.Text()) }
 

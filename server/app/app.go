@@ -202,8 +202,13 @@ func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err er
 	if err != nil {
 		return nil, err
 	}
+	var mirrors commands.Mirrors
+	if cfg.Matrix.StableWidgets {
+		mirrors = p.companion
+	}
 	p.commands = commands.New(commands.Config{
-		Rooms: p.companion, Talk: p.companion, Memory: p.companion, Greetings: p.companion,
+		Mirrors: mirrors,
+		Rooms:   p.companion, Talk: p.companion, Memory: p.companion, Greetings: p.companion,
 		Companion: cfg.Matrix.UserID, Base: strings.TrimRight(cfg.PublicURL, "/"), Icon: p.companion.Icon, Log: o.Log, Observe: m.command,
 	})
 	verifier, err := openid.New(openid.Config{
@@ -294,6 +299,7 @@ func (p *parts) roomChanged(room string) {
 	p.hub.Recheck(room)
 	p.checkpoints.Recheck(room)
 	p.upgrades.Look()
+	p.commands.Changed()
 	select {
 	case p.rooms <- room:
 	default: // full: Authenticate checks membership anyway, only the token's death is late

@@ -34,6 +34,7 @@ type DevOptions struct {
 	RateLimits                          bool          // the homeserver's default limits
 	Outage                              time.Duration // matrix.outage, which may be shorter here than an operator may set it; 0: the default
 	Metrics                             string        // address of /metrics, "" for none
+	StableWidgets                       bool          // as in the configuration
 	ModeratorProof                      string        // as in the configuration
 	Client                              string        // origin of another Matrix client that may show widgets, "" for none
 	Version                             string
@@ -182,7 +183,7 @@ func devConfig(o DevOptions, s *devstack.Stack, lectern, classroom string) (*con
 	}
 	cfg := &config.Config{
 		PublicURL: lectern, Data: data, ClientOrigins: clients, ModeratorProof: o.ModeratorProof,
-		Matrix:  config.Matrix{Homeserver: s.Homeserver.URL(), UserID: s.Companion.UserID, PasswordFile: pw, AcceptCompanions: s.Others},
+		Matrix:  config.Matrix{Homeserver: s.Homeserver.URL(), UserID: s.Companion.UserID, PasswordFile: pw, AcceptCompanions: s.Others, StableWidgets: o.StableWidgets},
 		OpenID:  config.OpenID{AllowCIDRs: []string{"127.0.0.0/8", "::1/128"}, InsecureTLS: true},
 		RTC:     config.RTC{Listen: "127.0.0.1:0", Loopback: true},
 		Storage: config.Storage{KeysAtRest: new(!o.NoKeysAtRest)},

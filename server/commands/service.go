@@ -18,6 +18,8 @@ type Config struct {
 	Talk      Talk
 	Memory    Memory
 	Greetings Greetings
+	// Mirrors: widgets get stable events, too; nil: they do not.
+	Mirrors Mirrors
 	// Companion is its full Matrix id.
 	Companion string
 	// Base is Lectern's own URL, without a slash at the end: where widgets live.
@@ -46,6 +48,8 @@ type Service struct {
 	wake   chan struct{} // a greeting may be due
 	links  links
 
+	mirrorWake chan struct{} // a room has changed
+
 	mu         sync.Mutex
 	unreadable map[string]bool // guarded by mu; sessions about which somebody was told
 }
@@ -58,7 +62,7 @@ func New(cfg Config) *Service {
 	if cfg.Icon == nil {
 		cfg.Icon = func(string) string { return "" }
 	}
-	s := &Service{cfg: cfg, wake: make(chan struct{}, 1), unreadable: map[string]bool{}}
+	s := &Service{cfg: cfg, wake: make(chan struct{}, 1), mirrorWake: make(chan struct{}, 1), unreadable: map[string]bool{}}
 	s.limit.people, s.links.open = map[string]*minute{}, map[string]link{}
 	for i := range s.queues {
 		s.queues[i] = make(chan Message, waiting)
@@ -106,6 +110,7 @@ func (s *Service) Run(ctx context.Context) error {
 		})
 	}
 	wg.Go(func() { s.greet(ctx) })
+	wg.Go(func() { s.mirror(ctx) })
 	wg.Wait()
 	return ctx.Err()
 }

@@ -65,6 +65,8 @@ type Matrix struct {
 	// AcceptCompanions are the Matrix ids of other instances' companions that are believed, "@lectern:other.example". Two Lecterns that name each other can take
 	// boards over from each other. Whoever is named here can replace every board in the rooms you share. Default: none.
 	AcceptCompanions []string `yaml:"accept_companions"`
+	// StableWidgets: widgets get an event of the type m.widget besides the one that clients of today read. Default false.
+	StableWidgets bool `yaml:"stable_widgets"`
 	// Outage is how long people who are on a board may go on while the homeserver does not answer. Default 15m. After that boards pause: nobody can be
 	// shut out by somebody who cannot be heard. What is drawn meanwhile is kept by the page and sent later. At least 1m.
 	Outage Duration `yaml:"outage"`

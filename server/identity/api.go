@@ -71,6 +71,8 @@ type Widget struct {
 	Kind  string // "whiteboard"
 	Board board.ID
 	Name  string
+	// Mirror: an event of ours that repeats another one (server/commands/stable.go).
+	Mirror bool
 }
 
 // Rooms is what identity needs of the companion. Implemented by server/matrix; answers from memory except Confirm.

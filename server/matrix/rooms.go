@@ -375,7 +375,8 @@ func (v *view) parseWidget(id string, content json.RawMessage) (identity.Widget,
 		URL  string `json:"url"`
 		Name any    `json:"name"`
 		Data struct {
-			Board string `json:"board"`
+			Board  string `json:"board"`
+			Mirror any    `json:"mirror"`
 		} `json:"data"`
 	}
 	if json.Unmarshal(content, &w) != nil || !boardID.MatchString(w.Data.Board) {
@@ -386,7 +387,7 @@ func (v *view) parseWidget(id string, content json.RawMessage) (identity.Widget,
 		kind, ok := strings.CutPrefix(page, b+"/widgets/")
 		if kind = strings.TrimSuffix(kind, "/"); ok && widgetKind.MatchString(kind) {
 			name, _ := w.Name.(string)
-			return identity.Widget{ID: id, Kind: kind, Board: board.ID(w.Data.Board), Name: clip(name, maxName)}, true
+			return identity.Widget{ID: id, Kind: kind, Board: board.ID(w.Data.Board), Name: clip(name, maxName), Mirror: w.Data.Mirror == true}, true
 		}
 	}
 	return identity.Widget{}, false

@@ -171,3 +171,25 @@ func (c *Companion) describe(name string, r *room) commands.Room {
 	out.Admins = out.Admins[:min(len(out.Admins), maxAdmins)]
 	return out
 }
+
+// Mirrors implements commands.Mirrors.
+func (c *Companion) Mirrors() (l []commands.Mirror) {
+	v := &c.view
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	for name, r := range v.rooms {
+		if r.create == nil || r.levels == nil || power(r.create, r.levels, v.me) < r.levels.State(commands.StableType) {
+			continue
+		}
+		for sid, w := range r.widgets {
+			if sid.typ == widgetTypes[0] {
+				if o, ok := r.widgets[stateID{widgetTypes[1], sid.key}]; !ok || o.Mirror && (o.Board != w.Board || o.Name != w.Name || o.Kind != w.Kind) {
+					l = append(l, commands.Mirror{Room: name, Widget: w})
+				}
+			} else if _, ok := r.widgets[stateID{widgetTypes[0], sid.key}]; !ok && w.Mirror {
+				l = append(l, commands.Mirror{Room: name, Widget: w, Gone: true})
+			}
+		}
+	}
+	return l
+}
