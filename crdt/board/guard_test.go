@@ -58,7 +58,7 @@ func TestEraseGuard(t *testing.T) {
 			t.Error("somebody else was told")
 		}
 		a.fresh()
-		time.Sleep(11 * time.Second)
+		time.Sleep(11 * time.Second) // virtual: the guard counts ten together
 		want(t, "later eleven more, a quarter of what is left", a.hide(drawn(b, 16, 26)...), 11)
 		want(t, "and no more", a.hide(drawn(b, 27, 28)...), 0)
 		a.fresh()
@@ -69,7 +69,7 @@ func TestEraseGuard(t *testing.T) {
 			t.Fatal(err)
 		}
 		want(t, "a moderator lets the person", a.hide(drawn(b, 27, 50)...), 24)
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // virtual: as long as the permission
 		want(t, "for a minute", a.hide(drawn(b, 51, 60)...), 10)
 		r.check(a, b, m)
 	})
@@ -128,7 +128,7 @@ func TestHistory(t *testing.T) {
 		a.draw(12)
 		a.settle()
 		m.settle()
-		time.Sleep(20 * time.Minute)
+		time.Sleep(20 * time.Minute) // virtual: a break
 		m.draw(2)
 		m.settle()
 		r.squash(a.doc)

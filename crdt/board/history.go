@@ -11,6 +11,9 @@ import (
 	"github.com/educationpub/lectern/crdt/schema"
 )
 
+// errEnough ends readDoc: nothing behind the entry is wanted.
+var errEnough = errors.New("enough")
+
 // What a page was, and who made what is on it: answered from the log, which nobody can write but through the checks of a commit (SPEC ER). It reads beside the
 // board and does not wait for it.
 
@@ -104,7 +107,6 @@ func (h *Hub) Version(ctx context.Context, room string, by Person, id ID, doc Do
 		return nil, err
 	}
 	defer done()
-	past := errors.New("the epoch began later")
 	for ; ; epoch-- {
 		p := schema.NewPage()
 		began := epoch == 0
@@ -113,15 +115,15 @@ func (h *Hub) Version(ctx context.Context, room string, by Person, id ID, doc Do
 			case e.Kind == KindErased:
 				return errGone
 			case e.Seq > seq:
-				return errors.Join(errGone, past) // nothing behind it is wanted
+				return errEnough
 			}
 			began = true
 			return replay(p, e)
 		})
 		switch {
-		case err != nil && !errors.Is(err, past) && errors.Is(err, errGone):
+		case errors.Is(err, errGone):
 			return nil, ErrUnknownEpoch
-		case err != nil && !errors.Is(err, past):
+		case err != nil:
 			return nil, err
 		case began:
 			return p.Still().Elements(), nil
@@ -137,20 +139,16 @@ func (h *Hub) Drew(ctx context.Context, id ID, doc DocID, element string) (who P
 		return "", at, err
 	}
 	defer done()
-	found := errors.New("found")
 	for epoch := uint32(0); epoch <= meta.Epoch; epoch++ {
 		err := readDoc(ctx, h.cfg.Log, id, doc, epoch, func(e *Entry) error {
 			if e.Kind != KindEpoch && makes(e.Bytes, element) {
 				who, at = e.Person, e.At
-				return errors.Join(errGone, found)
+				return errEnough
 			}
 			return nil
 		})
-		if errors.Is(err, found) {
-			return who, at, nil
-		}
-		if err != nil {
-			return "", at, err
+		if err != nil || who != "" {
+			return who, at, err
 		}
 	}
 	return "", at, ErrUnknownEpoch

@@ -64,7 +64,9 @@ func readDoc(ctx context.Context, log Log, id ID, doc DocID, epoch uint32, f fun
 			return err
 		}
 		for i := range entries {
-			if err := f(&entries[i]); errors.Is(err, errGone) {
+			if err := f(&entries[i]); errors.Is(err, errEnough) {
+				return nil
+			} else if errors.Is(err, errGone) {
 				return err
 			} else if err != nil {
 				return ErrDamaged.Because("board %s: entry %d of %s: %w", id, entries[i].Seq, doc, err)

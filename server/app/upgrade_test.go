@@ -119,7 +119,7 @@ func TestRoomUpgrade(t *testing.T) {
 	if err := teacher.SetPower(ctx, next, w.ready.Users[2].UserID, 1); err != nil { // has Lectern look again
 		t.Fatal(err)
 	}
-	time.Sleep(2 * time.Second)
+	time.Sleep(2 * time.Second) // nothing is to happen, which nobody tells of; moving takes a tenth of that
 	var content map[string]any
 	if err := teacher.State(ctx, next, widgets.EventType, widget.ID, &content); err != nil || len(content) > 0 {
 		t.Errorf("UP2 a removed widget has come back: %v %v", content, err)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"maps"
 	"math"
 	"net/http"
 	"slices"
@@ -144,14 +143,13 @@ func withLevel(content json.RawMessage, person string, level int) (json.RawMessa
 			return nil, err
 		}
 	}
-	next := maps.Clone(users)
-	if next == nil {
-		next = map[string]json.RawMessage{}
+	if users == nil { // null
+		users = map[string]json.RawMessage{}
 	}
-	if delete(next, person); level != usual {
-		next[person], _ = json.Marshal(level)
+	if delete(users, person); level != usual {
+		users[person], _ = json.Marshal(level)
 	}
-	all["users"], _ = json.Marshal(next)
+	all["users"], _ = json.Marshal(users)
 	return json.Marshal(all)
 }
 

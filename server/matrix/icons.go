@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"sync"
 	"time"
 
@@ -32,11 +33,7 @@ func (c *Companion) Icon(kind string) string {
 func (c *Companion) Icons() map[string]string {
 	c.icons.mu.RLock()
 	defer c.icons.mu.RUnlock()
-	all := make(map[string]string, len(c.icons.urls))
-	for k, v := range c.icons.urls {
-		all[k] = v
-	}
-	return all
+	return maps.Clone(c.icons.urls)
 }
 
 func (c *Companion) iconLoop(ctx context.Context) {
