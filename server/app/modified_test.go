@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -221,10 +222,43 @@ func (w *world) attempts(ben *witness, self, doc string) []attempt {
 		ids := r.pen.Elements()
 		return r.write(r.doc, 0, r.pen.Hide(ids[len(ids)-1]))
 	}
+	eraseAll := func(r *rogue) [][]byte { // as many as the guard lets go; only the one beyond is looked for
+		time.Sleep(11 * time.Second) // the guard counts ten together, and other attempts erase too
+		shown := 0
+		for _, e := range w.scene(ben.draw).Elements {
+			if e["isDeleted"] != true {
+				shown++
+			}
+		}
+		const more = 40
+		r.pen.See(drawn...)
+		before, now := r.pen.Elements(), len(drawn)
+		var ids []string
+		for i := range more {
+			chunk := ben.author.Draw([]byte{1, 2, 3, byte(4 + i%100)})
+			ben.Change(ben.doc, 0, chunk)
+			drawn = append(drawn, chunk)
+		}
+		if err := ben.settled(w.t.Context()); err != nil {
+			w.t.Error(err)
+		}
+		r.pen.See(drawn[now:]...)
+		for _, id := range r.pen.Elements() {
+			if !slices.Contains(before, id) {
+				ids = append(ids, id)
+			}
+		}
+		let := max(10, (shown+more)/4) + 6 // the others go on drawing meanwhile, which lets a little more go
+		for _, id := range ids[:let] {
+			r.write(r.doc, 0, r.pen.Hide(id))
+		}
+		return r.write(r.doc, 0, r.pen.Hide(ids[let]))
+	}
 	server := append([]byte{0}, bytes.Repeat([]byte{7}, 15)...)
 	return []attempt{
 		{what: "draw, as everybody may", try: draw, want: "nothing", passes: true},
 		{what: "erase what others drew, as everybody may who draws", try: erase, want: "nothing", passes: true},
+		{what: "erase everything that others drew", try: eraseAll, want: "erase_guard"},
 		{what: "draw as a viewer", power: -1, try: draw, want: "read_only"},
 		{what: "draw while only moderators draw", under: `{"draw":"moderators"}`, undo: `{"draw":""}`, try: draw, want: "locked"},
 		{what: "draw without being chosen", under: `{"draw":"chosen"}`, undo: `{"draw":""}`, try: draw, want: "locked"},
