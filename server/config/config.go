@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,6 +45,7 @@ type Config struct {
 	Matrix  Matrix  `yaml:"matrix"`
 	OpenID  OpenID  `yaml:"openid"`
 	RTC     RTC     `yaml:"rtc"`
+	Calls   Calls   `yaml:"calls"`
 	Storage Storage `yaml:"storage"`
 	Metrics Metrics `yaml:"metrics"`
 	Log     Log     `yaml:"log"`
@@ -94,6 +96,27 @@ type RTC struct {
 	Loopback bool `yaml:"loopback"`
 	// LogPeople: boards with more people move their durable lane to the WebSocket. Default 60.
 	LogPeople int `yaml:"log_people"`
+}
+
+// Calls makes Lectern the focus of its homeserver's calls (Element Call): it says who may join them on your LiveKit server. docs/calls.md tells how to set it up.
+type Calls struct {
+	// LiveKitURL is how browsers reach LiveKit, "wss://livekit.school.example". Empty: no calls.
+	LiveKitURL string `yaml:"livekit_url"`
+	// LiveKitAPI is how Lectern reaches it, "http://127.0.0.1:7880". Default: as browsers do.
+	LiveKitAPI string `yaml:"livekit_api"`
+	// Key is LiveKit's API key, as in its "keys".
+	Key string `yaml:"key"`
+	// SecretFile holds the key's secret, at least 32 characters. Nobody else may have it: it opens every call.
+	SecretFile string `yaml:"secret_file"`
+	// RemoteServers are globs of other homeservers whose people get into calls of rooms that they have joined. Default: all, as for boards. ["none"]: nobody's.
+	RemoteServers []string `yaml:"remote_servers"`
+	// StudentSources are what people below moderators may publish where their room has decided nothing: microphone, camera, screen_share. Default: all three.
+	StudentSources []string `yaml:"student_sources"`
+	// MaxParticipants of one call. Default 150.
+	MaxParticipants int `yaml:"max_participants"`
+	// ElementCallURL is where an Element Call of yours lies, "https://call.school.example": Lectern's own classroom page opens it. Empty: the page explains where else the
+	// call can be joined.
+	ElementCallURL string `yaml:"element_call_url"`
 }
 
 // Storage is the database on disk.
@@ -208,6 +231,16 @@ func (c *Config) Defaults() {
 	if c.Storage.ArchiveDays == 0 {
 		c.Storage.ArchiveDays = 400
 	}
+	def(&c.Calls.LiveKitAPI, c.Calls.LiveKitURL)
+	if c.Calls.MaxParticipants == 0 {
+		c.Calls.MaxParticipants = 150
+	}
+	if c.Calls.StudentSources == nil {
+		c.Calls.StudentSources = sources
+	}
+	if c.Calls.RemoteServers == nil {
+		c.Calls.RemoteServers = []string{"*"}
+	}
 	dur(&c.Worker.Timeout, 5*time.Second)
 	dur(&c.Matrix.Outage, 15*time.Minute)
 	if c.ModeratorProof == "" {
@@ -261,6 +294,7 @@ func (c *Config) Validate() error {
 			bad("rtc.public_ip: %q is not an IP address", c.RTC.PublicIP)
 		}
 	}
+	c.Calls.validate(bad)
 	switch c.Log.Level {
 	case "debug", "info", "warn", "error":
 	default:
@@ -284,6 +318,39 @@ func (c *Config) Validate() error {
 		bad("worker.timeout, worker.parallel and rtc.log_people must be positive")
 	}
 	return errors.Join(errs...)
+}
+
+var sources = []string{"microphone", "camera", "screen_share"}
+
+// validate the calls, if there are to be any.
+func (c *Calls) validate(bad func(format string, a ...any)) {
+	for _, s := range c.StudentSources {
+		if !slices.Contains(sources, s) {
+			bad("calls.student_sources: %q is not one of %s", s, strings.Join(sources, ", "))
+		}
+	}
+	if c.ElementCallURL != "" {
+		if u, err := url.Parse(c.ElementCallURL); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+			bad("calls.element_call_url: %q is not an address such as https://call.school.example", c.ElementCallURL)
+		}
+	}
+	if c.LiveKitURL == "" {
+		if c.Key != "" || c.SecretFile != "" {
+			bad("calls.livekit_url is missing: how do browsers reach LiveKit?")
+		}
+		return
+	}
+	for name, s := range map[string]string{"calls.livekit_url": c.LiveKitURL, "calls.livekit_api": c.LiveKitAPI} {
+		if u, err := url.Parse(s); err != nil || !slices.Contains([]string{"ws", "wss", "http", "https"}, u.Scheme) || u.Host == "" || u.RawQuery != "" || u.User != nil {
+			bad("%s: %q is not an address such as wss://livekit.school.example", name, s)
+		}
+	}
+	if c.Key == "" || c.SecretFile == "" {
+		bad("calls.key and calls.secret_file are needed: LiveKit's API key and its secret")
+	}
+	if c.MaxParticipants < 2 || c.MaxParticipants > 5000 {
+		bad("calls.max_participants must be between 2 and 5000")
+	}
 }
 
 // Prefixes parses address ranges that Validate has accepted.

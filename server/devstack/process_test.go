@@ -93,13 +93,16 @@ func TestProcessEndsByItself(t *testing.T) {
 }
 
 func TestBinaryPins(t *testing.T) {
-	for embedded, original := range map[*[]byte]string{&pinnedMod: "homeserver/go.mod", &pinnedSum: "homeserver/go.sum"} {
-		want, err := os.ReadFile(original)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(*embedded, want) {
-			t.Errorf("DV1 pin/ differs from %s: run go generate ./server/devstack", original)
+	for _, p := range []program{dendrite, livekit} {
+		for _, what := range []string{"mod", "sum"} {
+			original := p.role + "/go." + what
+			want, err := os.ReadFile(original)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(p.pinned(what), want) {
+				t.Errorf("DV1 pin/ differs from %s: run go generate ./server/devstack", original)
+			}
 		}
 	}
 }

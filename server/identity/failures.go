@@ -94,6 +94,9 @@ func (s *Service) Asks(p board.Person) error { return s.count(s.asks, p) }
 // Commands counts a moderator's command.
 func (s *Service) Commands(p board.Person) error { return s.count(s.commands, p) }
 
+// CallTokens counts the tokens that a person gets for calls.
+func (s *Service) CallTokens(user string) error { return s.count(s.tokens, board.Person(user)) }
+
 func (s *Service) count(f *failures, p board.Person) error {
 	now := s.cfg.Now()
 	if wait := f.blocked(string(p), now); wait > 0 {

@@ -74,8 +74,10 @@ type Service struct {
 	people   *failures // logins per person
 	asks     *failures // questions to the homeserver per person
 	commands *failures // of moderators
+	tokens   *failures // for calls, per person
 
 	challenges challenges
+	proven     proven
 }
 
 // New returns a Service.
@@ -96,8 +98,10 @@ func New(cfg Config) *Service {
 		people:   newFailures(30, time.Minute),
 		asks:     newFailures(30, time.Minute),
 		commands: newFailures(10, time.Minute),
+		tokens:   newFailures(30, time.Minute),
 
 		challenges: challenges{open: map[string]challenge{}, proven: map[[32]byte]time.Time{}},
+		proven:     proven{of: map[[32]byte]proof{}},
 	}
 }
 
@@ -147,6 +151,24 @@ func (s *Service) Prove(ctx context.Context, p Proof) (user string, err error) {
 	return user, err
 }
 
+// ProveFor answers who somebody is, once for each purpose: a client that repeats a request whose answer it did not get may do so for five minutes, anything else
+// with the same proof is refused. It gives access to nothing.
+func (s *Service) ProveFor(ctx context.Context, p Proof, purpose string) (user string, err error) {
+	if err := p.valid(); err != nil {
+		return "", err
+	}
+	if user, ok := s.proven.find(p.hash(), purpose, s.cfg.Now()); ok {
+		return user, nil
+	}
+	err = s.slowed(p.From, func() error {
+		if user, err = s.prove(ctx, p); err == nil {
+			s.proven.keep(p.hash(), purpose, user, s.cfg.Now())
+		}
+		return err
+	})
+	return user, err
+}
+
 // slowed does nothing for an address from which too many proofs of identity have failed. Only these count: somebody who proved who they are and may not
 // enter counts by person, so that a class whose room has closed does not lock out the school.
 func (s *Service) slowed(from netip.Addr, do func() error) error {
@@ -168,7 +190,6 @@ func (s *Service) prove(ctx context.Context, p Proof) (string, error) {
 	default:
 		return "", &Error{Status: 503, Code: "overloaded", Message: "Too many people are signing in at this moment. Trying again.", RetryAfter: time.Second}
 	}
-	hash := sha256.Sum256([]byte("openid\x00" + p.Server + "\x00" + p.Token))
 	user, err := s.cfg.Verifier.Verify(ctx, p.Server, p.Token)
 	if err != nil {
 		return "", verifyError(err)
@@ -177,7 +198,7 @@ func (s *Service) prove(ctx context.Context, p Proof) (string, error) {
 		return "", &Error{Status: 429, Code: "rate_limited", Message: "You signed in many times within a minute. Wait a moment.", RetryAfter: wait}
 	}
 	s.people.add(user, 1, s.cfg.Now())
-	fresh, err := s.cfg.Store.SpendOpenID(ctx, hash, s.cfg.Now().Add(openIDMemory))
+	fresh, err := s.cfg.Store.SpendOpenID(ctx, p.hash(), s.cfg.Now().Add(openIDMemory))
 	if err != nil {
 		return "", internal(err)
 	}

@@ -55,6 +55,8 @@ type Config struct {
 
 	// OnRoom: membership, power levels, encryption or widgets of a room have changed, or the companion came or went. The view shows it already.
 	OnRoom func(room string)
+	// OnCall: a device came to a room's call or left it, or the room's policy for calls has changed.
+	OnCall func(room string)
 	// OnOverwritten: a content event of ours was redacted or written by somebody who is not accepted.
 	OnOverwritten func(room, typ, key string)
 	// OnWritten: another companion that is accepted has written an event of these types, or had when this one started.

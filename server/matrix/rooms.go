@@ -13,6 +13,7 @@ import (
 
 	"github.com/educationpub/lectern/crdt/board"
 	"github.com/educationpub/lectern/server/commands"
+	"github.com/educationpub/lectern/server/focus"
 	"github.com/educationpub/lectern/server/identity"
 )
 
@@ -38,9 +39,11 @@ type room struct {
 	contents   map[stateID]content // our content events as they stand in the room
 	name       string
 	alias      string
-	allowedBy  string // who let commands be read here, "" for nobody
-	read       bool   // readable, when last looked
-	next       string // the room that replaces this one, says its tombstone
+	allowedBy  string                      // who let commands be read here, "" for nobody
+	read       bool                        // readable, when last looked
+	next       string                      // the room that replaces this one, says its tombstone
+	calls      map[string]focus.Membership // by state key
+	policy     focus.Policy
 }
 
 type member struct {
@@ -62,6 +65,7 @@ type stateEvent struct {
 	Type     string          `json:"type"`
 	Key      *string         `json:"state_key"`
 	Sender   string          `json:"sender"`
+	At       int64           `json:"origin_server_ts"` // Unix ms
 	Content  json.RawMessage `json:"content"`
 	Redacts  json.RawMessage `json:"redacts"`
 	Unsigned struct {
@@ -75,7 +79,7 @@ const (
 )
 
 func newRoom() *room {
-	return &room{members: map[string]member{}, widgets: map[stateID]identity.Widget{}, contents: map[stateID]content{}}
+	return &room{members: map[string]member{}, widgets: map[stateID]identity.Widget{}, contents: map[stateID]content{}, calls: map[string]focus.Membership{}}
 }
 
 var (
@@ -235,6 +239,7 @@ func (v *view) recipients(room string) map[string]bool {
 // effect says what an event changed.
 type effect struct {
 	room      bool // worth an OnRoom
+	call      bool // worth an OnCall
 	people    bool // worth a look whether somebody lacks a key
 	encrypted bool // the room is encrypted from now on
 	gone      bool // the companion is no longer in the room
@@ -246,6 +251,7 @@ type effect struct {
 
 func (e *effect) add(o effect) {
 	e.room, e.people, e.encrypted, e.gone = e.room || o.room, e.people || o.people, e.encrypted || o.encrypted, e.gone || o.gone
+	e.call = e.call || o.call
 	e.lost = append(e.lost, o.lost...)
 	e.written = append(e.written, o.written...)
 	e.removed = append(e.removed, o.removed...)
@@ -270,6 +276,8 @@ func (v *view) apply(name string, r *room, e *stateEvent, accept map[string]bool
 		}
 	case "im.vector.modular.widgets", "m.widget":
 		return v.applyWidget(r, e)
+	case focus.MembershipType:
+		return r.applyCall(e)
 	default:
 		if contentType.MatchString(e.Type) {
 			return v.applyContent(name, r, stateID{e.Type, *e.Key}, e, false, accept)
@@ -287,6 +295,9 @@ func (v *view) applySingle(name string, r *room, e *stateEvent) effect {
 		r.create, _ = parseCreation(e.Sender, e.Content) // nil where it does not parse: fails closed
 	case "m.room.power_levels":
 		r.levels, _ = parseLevels(e.Content) // as above
+	case focus.PolicyType:
+		r.applyPolicy(e)
+		return effect{call: true}
 	case "m.room.tombstone":
 		r.next = nextRoom(e)
 		return effect{room: true, replaced: e}

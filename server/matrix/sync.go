@@ -16,6 +16,7 @@ import (
 
 	"github.com/educationpub/lectern/server/checkpoint"
 	"github.com/educationpub/lectern/server/commands"
+	"github.com/educationpub/lectern/server/focus"
 )
 
 const (
@@ -53,7 +54,7 @@ type rawEvents struct {
 func filter(limit int, messages ...string) string {
 	types := []string{
 		"m.room.create", "m.room.member", "m.room.power_levels", "m.room.encryption", "m.room.history_visibility", "m.room.encrypted", "m.room.tombstone",
-		"im.vector.modular.widgets", "m.widget", "m.room.name", "m.room.canonical_alias", commands.AllowType,
+		"im.vector.modular.widgets", "m.widget", "m.room.name", "m.room.canonical_alias", commands.AllowType, focus.MembershipType, focus.PolicyType,
 		// Dendrite on SQLite knows no wildcards here.
 		"com.educationpub.whiteboard.content", "com.educationpub.notes.content", "com.educationpub.poll.content",
 		"com.educationpub.whiteboard.leftovers", "com.educationpub.notes.leftovers", "com.educationpub.poll.leftovers",
@@ -230,6 +231,9 @@ func (c *Companion) handle(ctx context.Context, resp *syncResponse) {
 		}
 		if eff.room && c.cfg.OnRoom != nil {
 			c.cfg.OnRoom(name)
+		}
+		if (eff.room || eff.call) && c.cfg.OnCall != nil {
+			c.cfg.OnCall(name)
 		}
 		if eff.people {
 			c.late.look(name)

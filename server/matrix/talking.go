@@ -24,8 +24,13 @@ func (c *Companion) Say(ctx context.Context, room, text, to, key string) error {
 	if to != "" {
 		content["m.relates_to"] = map[string]any{"m.in_reply_to": map[string]any{"event_id": to}}
 	}
+	return c.sendSealed(ctx, room, event.EventMessage, content, key)
+}
+
+// sendSealed sends an event, in an encrypted room for the devices of everybody who may read.
+func (c *Companion) sendSealed(ctx context.Context, room string, typ event.Type, content any, key string) error {
 	if !c.Encrypted(room) {
-		return c.send(ctx, room, event.EventMessage, content, key)
+		return c.send(ctx, room, typ, content, key)
 	}
 	lock := c.roomLock(room)
 	lock.Lock()
@@ -35,11 +40,11 @@ func (c *Companion) Say(ctx context.Context, room, text, to, key string) error {
 		return requestError("share the room key", err)
 	}
 	if err := c.shareWithNewcomers(ctx, room, session); err != nil {
-		c.log.Warn("some devices cannot read a notice", "room", room, "err", requestError("share the room key", err))
+		c.log.Warn("some devices cannot read an event", "room", room, "err", requestError("share the room key", err))
 	}
-	e, err := c.machine.EncryptMegolmEvent(ctx, id.RoomID(room), event.EventMessage, content)
+	e, err := c.machine.EncryptMegolmEvent(ctx, id.RoomID(room), typ, content)
 	if err != nil {
-		return requestError("encrypt a notice", err)
+		return requestError("encrypt an event", err)
 	}
 	return c.send(ctx, room, event.EventEncrypted, e, key)
 }

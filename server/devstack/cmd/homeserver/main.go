@@ -1,4 +1,4 @@
-// Command homeserver builds the pinned Dendrite program if this machine lacks it and prints its path.
+// Command homeserver builds the pinned homeserver program if this machine lacks it and prints its path; with the argument "livekit" the call server's.
 package main
 
 import (
@@ -13,7 +13,11 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	path, err := devstack.Binary(ctx, os.Stderr)
+	binary := devstack.Binary
+	if len(os.Args) > 1 && os.Args[1] == "livekit" {
+		binary = devstack.LiveKitBinary
+	}
+	path, err := binary(ctx, os.Stderr)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
