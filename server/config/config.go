@@ -98,7 +98,7 @@ type RTC struct {
 	LogPeople int `yaml:"log_people"`
 }
 
-// Calls makes Lectern the focus of its homeserver's calls (Element Call): it says who may join them on your LiveKit server. docs/calls.md tells how to set it up.
+// Calls is read and checked, and not used yet: the focus is being built (docs/protocol.md §9). It makes Lectern the focus of its homeserver's calls (Element Call): it says who may join them on your LiveKit server.
 type Calls struct {
 	// LiveKitURL is how browsers reach LiveKit, "wss://livekit.school.example". Empty: no calls.
 	LiveKitURL string `yaml:"livekit_url"`
