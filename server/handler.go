@@ -35,19 +35,29 @@ func (s *Server) handle(h handler) http.HandlerFunc {
 		if err == nil {
 			return
 		}
-		e, ok := errors.AsType[*identity.Error](err)
-		if !ok {
-			e = &identity.Error{Status: 500, Code: "internal", Message: "Something went wrong inside Lectern. Nothing of your work is lost; try again.", Cause: err}
-		}
-		if e.Status >= 500 {
-			s.cfg.Log.Warn("request failed", "route", chi.RouteContext(r.Context()).RoutePattern(), "code", e.Code, "err", e.Cause)
-		}
-		s.metrics.refused.WithLabelValues(e.Code).Inc()
-		w.Header().Set("Cache-Control", "no-store")
-		if e.RetryAfter > 0 {
-			w.Header().Set("Retry-After", fmt.Sprint(int64((e.RetryAfter+time.Second-1)/time.Second)))
-		}
+		e := s.refusal(r, err)
+		setRetry(w, e)
 		writeJSON(w, e.Status, problem{e.Code, e.Message, e.RetryAfter.Milliseconds()})
+	}
+}
+
+// refusal is the answer that an error becomes, logged where it is our fault.
+func (s *Server) refusal(r *http.Request, err error) *identity.Error {
+	e, ok := errors.AsType[*identity.Error](err)
+	if !ok {
+		e = &identity.Error{Status: 500, Code: "internal", Message: "Something went wrong inside Lectern. Nothing of your work is lost; try again.", Cause: err}
+	}
+	if e.Status >= 500 {
+		s.cfg.Log.Warn("request failed", "route", chi.RouteContext(r.Context()).RoutePattern(), "code", e.Code, "err", e.Cause)
+	}
+	s.metrics.refused.WithLabelValues(e.Code).Inc()
+	return e
+}
+
+func setRetry(w http.ResponseWriter, e *identity.Error) {
+	w.Header().Set("Cache-Control", "no-store")
+	if e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", fmt.Sprint(int64((e.RetryAfter+time.Second-1)/time.Second)))
 	}
 }
 

@@ -65,6 +65,9 @@ type Config struct {
 	Setup   Setup
 	Homes   Homes
 	Connect http.Handler // /v1/connect
+	// Calls is the focus, nil where calls are not configured; ElementCall is where the classroom page finds an Element Call, "" for nowhere.
+	Calls       Calls
+	ElementCall string
 	// Ready names what keeps the server from serving, nil when all is well.
 	Ready    func() error
 	Registry prometheus.Registerer
@@ -126,6 +129,7 @@ func (s *Server) Routes() http.Handler {
 	})
 	r.Get("/healthz", s.handle(s.healthz))
 	r.Get("/readyz", s.handle(s.readyz))
+	s.callRoutes(r)
 	r.Route("/v1", func(r chi.Router) {
 		r.Post("/sessions", s.handle(s.login))
 		r.Post("/sessions/refresh", s.handle(s.refresh))

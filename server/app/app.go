@@ -23,6 +23,7 @@ import (
 	"github.com/educationpub/lectern/server/checkpoint"
 	"github.com/educationpub/lectern/server/commands"
 	"github.com/educationpub/lectern/server/config"
+	"github.com/educationpub/lectern/server/focus"
 	"github.com/educationpub/lectern/server/identity"
 	"github.com/educationpub/lectern/server/matrix"
 	"github.com/educationpub/lectern/server/matrix/openid"
@@ -106,6 +107,9 @@ func run(ctx context.Context, cfg *config.Config, o Options, l net.Listener) err
 	background.Go(func() error { return ignoreCancel(p.checkpoints.Run(late)) })
 	background.Go(func() error { return ignoreCancel(p.commands.Run(late)) })
 	background.Go(func() error { return ignoreCancel(p.upgrades.Run(late)) })
+	if p.calls != nil {
+		background.Go(func() error { return ignoreCancel(p.calls.Run(late)) })
+	}
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.housekeeping(gctx) })
@@ -153,6 +157,7 @@ type parts struct {
 	companion   *matrix.Companion
 	commands    *commands.Service
 	upgrades    *upgrade.Follower
+	calls       *focus.Service // nil: not configured
 	identity    *identity.Service
 	hub         *board.Hub
 	checkpoints *checkpoint.Checkpointer
@@ -198,6 +203,7 @@ func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err er
 	mc.OnMessage = func(m commands.Message) { p.commands.Heard(m) }
 	mc.OnProof = func(sender, nonce string) { p.identity.Answered(sender, nonce) }
 	mc.OnVisit = func() { p.commands.Look() }
+	mc.OnCall = p.callChanged
 	p.companion, err = matrix.New(mc)
 	if err != nil {
 		return nil, err
@@ -222,11 +228,14 @@ func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err er
 	if err := p.boards(o, m); err != nil {
 		return nil, err
 	}
+	if err := p.focus(ctx); err != nil {
+		return nil, err
+	}
 	p.upgrades = upgrade.New(upgrade.Config{Rooms: p.companion, Boards: p.store, Mover: p.checkpoints, Log: o.Log})
 	p.web, err = server.New(server.Config{
 		PublicURL: cfg.PublicURL, ClientOrigins: cfg.ClientOrigins, TrustedProxies: config.Prefixes(cfg.TrustedProxies), Version: o.Version,
 		Companion: cfg.Matrix.UserID, ArchiveDays: cfg.Storage.ArchiveDays, Dist: web.Files(), Identity: p.identity, Challenge: cfg.ModeratorProof == "challenge", Encrypted: p.companion.Encrypted, RoomName: p.roomName, Icons: p.companion.Icons, Boards: p.store, Snapshots: p.checkpoints,
-		Scene: p.scene, AddPage: p.addPage, Rule: p.rule, Gather: p.gather, Hand: p.hand, LetErase: p.letErase, History: history{p.hub}, Show: p.commands.Show, Roles: p.commands, Setup: p.commands, Homes: p.checkpoints, Connect: p.transport, Ready: p.ready, Registry: p.registry, Log: o.Log,
+		Scene: p.scene, AddPage: p.addPage, Rule: p.rule, Gather: p.gather, Hand: p.hand, LetErase: p.letErase, History: history{p.hub}, Show: p.commands.Show, Roles: p.commands, Setup: p.commands, Homes: p.checkpoints, Calls: p.callsForWeb(), ElementCall: cfg.Calls.ElementCallURL, Connect: p.transport, Ready: p.ready, Registry: p.registry, Log: o.Log,
 	})
 	return p, err
 }

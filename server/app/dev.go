@@ -36,6 +36,7 @@ type DevOptions struct {
 	Metrics                             string        // address of /metrics, "" for none
 	StableWidgets                       bool          // as in the configuration
 	ModeratorProof                      string        // as in the configuration
+	Calls                               config.Calls  // as in the configuration
 	Client                              string        // origin of another Matrix client that may show widgets, "" for none
 	Version                             string
 	Out                                 io.Writer             // progress for people
@@ -182,7 +183,7 @@ func devConfig(o DevOptions, s *devstack.Stack, lectern, classroom string) (*con
 		clients = append(clients, o.Client)
 	}
 	cfg := &config.Config{
-		PublicURL: lectern, Data: data, ClientOrigins: clients, ModeratorProof: o.ModeratorProof,
+		PublicURL: lectern, Data: data, ClientOrigins: clients, ModeratorProof: o.ModeratorProof, Calls: o.Calls,
 		Matrix:  config.Matrix{Homeserver: s.Homeserver.URL(), UserID: s.Companion.UserID, PasswordFile: pw, AcceptCompanions: s.Others, StableWidgets: o.StableWidgets},
 		OpenID:  config.OpenID{AllowCIDRs: []string{"127.0.0.0/8", "::1/128"}, InsecureTLS: true},
 		RTC:     config.RTC{Listen: "127.0.0.1:0", Loopback: true},

@@ -98,7 +98,7 @@ type RTC struct {
 	LogPeople int `yaml:"log_people"`
 }
 
-// Calls is read and checked, and not used yet: the focus is being built (docs/protocol.md §9). It makes Lectern the focus of its homeserver's calls (Element Call): it says who may join them on your LiveKit server.
+// Calls makes Lectern the focus of its homeserver's calls (Element Call): it says who may join them on your LiveKit server.
 type Calls struct {
 	// LiveKitURL is how browsers reach LiveKit, "wss://livekit.school.example". Empty: no calls.
 	LiveKitURL string `yaml:"livekit_url"`
@@ -114,8 +114,7 @@ type Calls struct {
 	StudentSources []string `yaml:"student_sources"`
 	// MaxParticipants of one call. Default 150.
 	MaxParticipants int `yaml:"max_participants"`
-	// ElementCallURL is where an Element Call of yours lies, "https://call.school.example": Lectern's own classroom page opens it. Empty: the page explains where else the
-	// call can be joined.
+	// ElementCallURL is where an Element Call of yours lies, "https://call.school.example", for pages that can open one. Empty: none.
 	ElementCallURL string `yaml:"element_call_url"`
 }
 

@@ -10,7 +10,7 @@ import (
 const envPrefix = "LECTERN_"
 
 // ownEnv are variables of the development tools that share the prefix.
-var ownEnv = map[string]bool{"LECTERN_DENDRITE": true}
+var ownEnv = map[string]bool{"LECTERN_DENDRITE": true, "LECTERN_LIVEKIT": true}
 
 // fromEnv applies LECTERN_A_B=value to the field with the YAML path a.b. Lists are separated by commas. An unknown name is an error, as in the file.
 func fromEnv(c *Config, environ []string) error {

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	lookEvery  = 5 * time.Second // at memberships, and at LiveKit's rooms every sixth time
+	lookEvery  = 5 * time.Second // at calls and memberships, besides what webhooks tell
 	maxDevices = 5               // of one person in one call
 )
 
@@ -24,10 +24,8 @@ type watched struct {
 func (s *Service) Run(ctx context.Context) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	for n := 0; ; n++ {
-		if n%6 == 0 {
-			s.findCalls(ctx)
-		}
+	s.findCalls(ctx)
+	for {
 		for _, room := range s.takeDirty() {
 			s.lookAfter(ctx, room)
 		}
@@ -35,8 +33,8 @@ func (s *Service) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-s.wake:
-			n-- // only time counts
 		case <-tick.C:
+			s.findCalls(ctx)
 			s.markAll()
 		}
 	}
@@ -129,6 +127,11 @@ func (s *Service) findCalls(ctx context.Context) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for alias := range s.calls {
+		if _, there := now[alias]; !there {
+			delete(s.calls, alias) // the next token or webhook brings it back
+		}
+	}
 	for alias, room := range now {
 		s.calls[alias] = room
 		s.dirty[room] = true
@@ -157,11 +160,6 @@ func (s *Service) lookAfter(ctx context.Context, room string) {
 		}
 	}
 	s.tidy(ctx, room, alias, people)
-	if len(people) == 0 {
-		s.mu.Lock()
-		delete(s.calls, alias) // the next token brings it back
-		s.mu.Unlock()
-	}
 	s.bump(room)
 }
 

@@ -97,6 +97,9 @@ func (s *Service) Commands(p board.Person) error { return s.count(s.commands, p)
 // CallTokens counts the tokens that a person gets for calls.
 func (s *Service) CallTokens(user string) error { return s.count(s.tokens, board.Person(user)) }
 
+// CallActs counts what a moderator decides about calls.
+func (s *Service) CallActs(p board.Person) error { return s.count(s.acts, p) }
+
 func (s *Service) count(f *failures, p board.Person) error {
 	now := s.cfg.Now()
 	if wait := f.blocked(string(p), now); wait > 0 {

@@ -75,6 +75,7 @@ type Service struct {
 	asks     *failures // questions to the homeserver per person
 	commands *failures // of moderators
 	tokens   *failures // for calls, per person
+	acts     *failures // of moderators, about calls
 
 	challenges challenges
 	proven     proven
@@ -99,6 +100,7 @@ func New(cfg Config) *Service {
 		asks:     newFailures(30, time.Minute),
 		commands: newFailures(10, time.Minute),
 		tokens:   newFailures(30, time.Minute),
+		acts:     newFailures(60, time.Minute),
 
 		challenges: challenges{open: map[string]challenge{}, proven: map[[32]byte]time.Time{}},
 		proven:     proven{of: map[[32]byte]proof{}},

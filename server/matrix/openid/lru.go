@@ -70,6 +70,9 @@ func (l *lru[V]) len() int {
 	return len(l.items)
 }
 
+// Match tells whether a server name fits one of the globs.
+func Match(globs []string, name string) bool { return matchAny(globs, name) }
+
 func matchAny(patterns []string, s string) bool {
 	for _, p := range patterns {
 		if glob(p, s) {
