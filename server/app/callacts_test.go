@@ -14,7 +14,7 @@ import (
 func (w *world) callPage(c *devstack.Client, widget string) *devstack.Client {
 	w.t.Helper()
 	var out map[string]any
-	within(w.t.(*testing.T), "sign-in to the call widget", 10*time.Second, func() bool {
+	within(w.t.(*testing.T), "sign-in to the call widget", 30*time.Second, func() bool {
 		status, answer, err := w.signIn(w.t.Context(), c, w.ready.RoomID, widget)
 		out = answer
 		return err == nil && status == 200
@@ -23,7 +23,7 @@ func (w *world) callPage(c *devstack.Client, widget string) *devstack.Client {
 }
 
 func TestCallModeration(t *testing.T) {
-	w, _ := callWorld(t)
+	w, _, _ := callWorld(t)
 	ctx := t.Context()
 	teacher, ada := w.user(0), w.user(1)
 	room := w.ready.RoomID
@@ -52,7 +52,7 @@ func TestCallModeration(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		within(t, "Ada is in the list", 10*time.Second, func() bool {
+		within(t, "Ada is in the list", 30*time.Second, func() bool {
 			l := list(host, 0)
 			return len(l.Members) == 1 && l.Members[0].UserID == ada.UserID && len(l.Members[0].Devices) == 1
 		})
@@ -86,7 +86,7 @@ func TestCallModeration(t *testing.T) {
 		select {
 		case <-gone:
 			t.Logf("answered after %v, out after %v", answered.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
-		case <-time.After(5 * time.Second):
+		case <-time.After(15 * time.Second):
 			t.Fatal("still in the call")
 		}
 		if status, out := w.callToken(ada, room, "PHONE"); status != 403 || out["code"] != "call_removed" {
@@ -106,7 +106,7 @@ func TestCallModeration(t *testing.T) {
 		}
 		select {
 		case <-gone:
-		case <-time.After(5 * time.Second):
+		case <-time.After(15 * time.Second):
 			t.Fatal("still in the call")
 		}
 		for _, c := range []*devstack.Client{ada, teacher} {
