@@ -31,7 +31,10 @@ const CallService = "/livekit/jwt"
 // longPoll is how long a list waits for a change; below the time limit of reading a request.
 const longPoll = 20 * time.Second
 
-var errCallsOff = refuse(http.StatusNotFound, "calls_off", "Calls are not set up on this Lectern.")
+var (
+	errCallsOff     = refuse(http.StatusNotFound, "calls_off", "Calls are not set up on this Lectern.")
+	errNoDelegation = refuse(http.StatusNotFound, "not_offered", "This focus does not send delayed events for others.")
+)
 
 func (s *Server) callRoutes(r chi.Router) {
 	for _, version := range []string{"unstable/org.matrix.msc4143", "v1"} {
@@ -46,6 +49,9 @@ func (s *Server) callRoutes(r chi.Router) {
 			r.Post(path, forEverybody(s.callToken(read)))
 			r.Options(path, forEverybody(nothing))
 		}
+		// Clients ask whether this is offered, from their own origins: they should be able to read that it is not.
+		r.Post("/jwt/delegate_delayed_leave", forEverybody(func(w http.ResponseWriter, r *http.Request) { s.matrixError(w, r, errNoDelegation) }))
+		r.Options("/jwt/delegate_delayed_leave", forEverybody(nothing))
 	})
 	r.Get("/v1/call", s.handle(s.signedIn(s.call)))
 	r.Post("/v1/call/acts", s.handle(s.moderators(s.callAct)))
@@ -149,10 +155,11 @@ func (s *Server) matrixError(w http.ResponseWriter, r *http.Request, err error) 
 	}
 	setRetry(w, e)
 	writeJSON(w, e.Status, struct {
-		Errcode string `json:"errcode"`
-		Error   string `json:"error"`
-		problem
-	}{errcode, e.Message, problem{e.Code, e.Message, e.RetryAfter.Milliseconds()}})
+		Errcode    string `json:"errcode"`
+		Error      string `json:"error"`
+		Code       string `json:"code"`
+		RetryAfter int64  `json:"retry_after_ms,omitempty"`
+	}{errcode, e.Message, e.Code, e.RetryAfter.Milliseconds()})
 }
 
 // sfuWebhook takes what LiveKit tells.

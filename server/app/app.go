@@ -228,7 +228,7 @@ func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err er
 	if err := p.boards(o, m); err != nil {
 		return nil, err
 	}
-	if err := p.focus(ctx); err != nil {
+	if err := p.focus(ctx, m); err != nil {
 		return nil, err
 	}
 	p.upgrades = upgrade.New(upgrade.Config{Rooms: p.companion, Boards: p.store, Mover: p.checkpoints, Log: o.Log})

@@ -14,7 +14,7 @@ import (
 func (w *world) callPage(c *devstack.Client, widget string) *devstack.Client {
 	w.t.Helper()
 	var out map[string]any
-	within(w.t.(*testing.T), "sign-in to the call widget", 30*time.Second, func() bool {
+	pollEvery(w.t, 100*time.Millisecond, "the sign-in to the call widget", 30*time.Second, func() bool {
 		status, answer, err := w.signIn(w.t.Context(), c, w.ready.RoomID, widget)
 		out = answer
 		return err == nil && status == 200
@@ -52,7 +52,7 @@ func TestCallModeration(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		within(t, "Ada is in the list", 30*time.Second, func() bool {
+		pollEvery(t, 5*time.Millisecond, "Ada to be in the list", 30*time.Second, func() bool {
 			l := list(host, 0)
 			return len(l.Members) == 1 && l.Members[0].UserID == ada.UserID && len(l.Members[0].Devices) == 1
 		})
@@ -71,6 +71,13 @@ func TestCallModeration(t *testing.T) {
 		}
 		if _, err := act(host, "unmute", ada.UserID); err == nil {
 			t.Error("there is an act that unmutes")
+		}
+		for name, identity := range map[string]string{"somebody of the room": ada.UserID + ":PHONE", "nobody": "x"} {
+			var r focus.Result
+			err := host.Do(ctx, http.MethodPost, "/v1/call/acts", map[string]any{"action": focus.Remove, "identity": identity}, &r)
+			if (err == nil) != (name == "nobody") || r.Changed != 0 {
+				t.Errorf("%s was removed as a stranger: %+v, %v", name, r, err)
+			}
 		}
 	})
 	t.Run("FO9 removed from the call: out, without a token, until let back in", func(t *testing.T) {

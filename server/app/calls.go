@@ -16,7 +16,7 @@ import (
 )
 
 // focus builds the call focus, if there is to be one.
-func (p *parts) focus(ctx context.Context) error {
+func (p *parts) focus(ctx context.Context, m *appMetrics) error {
 	c := p.cfg.Calls
 	if c.LiveKitURL == "" {
 		return nil
@@ -33,7 +33,7 @@ func (p *parts) focus(ctx context.Context) error {
 		SFU: sfu, Rooms: p.companion, Store: p.store, Identity: p.identity, Log: p.log, URL: c.LiveKitURL,
 		Own: strings.TrimRight(p.cfg.PublicURL, "/") + server.CallService, Server: p.companion.ServerName(),
 		Admits:   func(name string) bool { return openid.Match(c.RemoteServers, name) },
-		Students: focus.SourcesOf(c.StudentSources), MaxParticipants: c.MaxParticipants,
+		Students: focus.SourcesOf(c.StudentSources), MaxParticipants: c.MaxParticipants, Observe: m.call,
 	})
 	if err != nil {
 		return err

@@ -102,18 +102,6 @@ func joinCall(t *testing.T, address, jwt string) (gone chan struct{}, err error)
 	return gone, nil
 }
 
-func within(t *testing.T, what string, limit time.Duration, is func() bool) time.Duration {
-	t.Helper()
-	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
-		if is() {
-			return time.Since(began)
-		}
-		if time.Since(began) > limit {
-			t.Fatalf("%s: not within %v", what, limit)
-		}
-	}
-}
-
 func TestCallAdmission(t *testing.T) {
 	w, sfu, lk := callWorld(t)
 	ctx := t.Context()
@@ -187,7 +175,7 @@ func TestCallAdmission(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	within(t, "Ada is in LiveKit's room", 15*time.Second, func() bool { return in(ada.UserID) })
+	pollEvery(t, 5*time.Millisecond, "Ada to be in LiveKit's room", 15*time.Second, func() bool { return in(ada.UserID) })
 
 	t.Run("FO7 a kick from the room ends the call access, the old token too", func(t *testing.T) {
 		if err := teacher.Do(ctx, http.MethodPost, "/_matrix/client/v3/rooms/"+url.PathEscape(room)+"/kick", map[string]string{"user_id": ada.UserID}, nil); err != nil {

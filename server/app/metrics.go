@@ -12,6 +12,7 @@ import (
 
 	"github.com/educationpub/lectern/crdt/board"
 	"github.com/educationpub/lectern/server"
+	"github.com/educationpub/lectern/server/focus"
 	"github.com/educationpub/lectern/server/store"
 	"github.com/educationpub/lectern/server/transport"
 )
@@ -35,6 +36,7 @@ type appMetrics struct {
 	saves    *prometheus.HistogramVec
 	saved    prometheus.Counter
 	commands *prometheus.CounterVec
+	calls    *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *appMetrics {
@@ -60,7 +62,8 @@ func newMetrics(reg prometheus.Registerer) *appMetrics {
 	m.saves = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "lectern_checkpoint_seconds", Help: "Merging boards and writing them to their rooms, by step and outcome.", Buckets: []float64{.01, .05, .2, 1, 5, 30}}, []string{"step", "outcome"})
 	m.saved = prometheus.NewCounter(prometheus.CounterOpts{Name: "lectern_checkpoint_bytes_total", Help: "Bytes written to rooms."})
 	m.commands = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lectern_commands_total", Help: "Messages the companion heard, by command or by why it was not obeyed."}, []string{"what"})
-	reg.MustRegister(m.saves, m.saved, m.commands)
+	m.calls = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lectern_calls_total", Help: "Tokens, moderators' acts, webhooks and removals of the call focus, by outcome."}, []string{"what", "outcome"})
+	reg.MustRegister(m.saves, m.saved, m.commands, m.calls)
 	reg.MustRegister(m.commits, m.group, m.durable, m.changes, m.bytes, m.refused, m.dropped, m.boards, m.sessions, m.failed, m.faults)
 	return m
 }
@@ -71,6 +74,8 @@ func (m *appMetrics) committed(requests int, took time.Duration) {
 }
 
 func (m *appMetrics) command(what string) { m.commands.WithLabelValues(what).Inc() }
+
+func (m *appMetrics) call(o focus.Observation) { m.calls.WithLabelValues(o.What, o.Outcome).Inc() }
 
 func (m *appMetrics) fault(f *store.Fault) {
 	for _, why := range []store.FaultKind{store.Full, store.Failing, store.Damaged} {

@@ -103,12 +103,17 @@ func (i *instance) poll(what string, limit time.Duration, f func() bool) time.Du
 
 func (i *instance) pollEvery(every time.Duration, what string, limit time.Duration, f func() bool) time.Duration {
 	i.t.Helper()
+	return pollEvery(i.t, every, what, limit, f)
+}
+
+func pollEvery(t testing.TB, every time.Duration, what string, limit time.Duration, f func() bool) time.Duration {
+	t.Helper()
 	began := time.Now()
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for !f() {
 		if time.Since(began) > limit {
-			i.t.Fatalf("waited %s for %s", limit, what)
+			t.Fatalf("waited %s for %s", limit, what)
 		}
 		<-tick.C
 	}

@@ -52,6 +52,12 @@ func TestLoad(t *testing.T) {
 		"bad duration":           {good, "LECTERN_WORKER_TIMEOUT=soon", "soon"},
 		"bad level":              {good, "LECTERN_LOG_LEVEL=loud", "log.level"},
 		"bad synchronous":        {good, "LECTERN_STORAGE_SYNCHRONOUS=maybe", "storage.synchronous"},
+		"no secret for calls":    {good + "calls: {livekit_url: wss://l.example, key: k}\n", "", "calls.secret_file"},
+		"calls without address":  {good + "calls: {key: k, secret_file: f}\n", "", "calls.livekit_url"},
+		"a page as LiveKit":      {good + "calls: {livekit_url: 'ftp://l.example', key: k, secret_file: f}\n", "", "calls.livekit_url"},
+		"an unknown source":      {good + "calls: {student_sources: [smell]}\n", "", "calls.student_sources"},
+		"a call of one":          {good + "calls: {livekit_url: wss://l.example, key: k, secret_file: f, max_participants: 1}\n", "", "calls.max_participants"},
+		"no page of calls":       {good, "LECTERN_CALLS_ELEMENT_CALL_URL=call.example", "calls.element_call_url"},
 		"no workers":             {good, "LECTERN_WORKER_PARALLEL=-1", "worker.parallel"},
 	} {
 		t.Run("DV11 "+name+" is refused with its name", func(t *testing.T) {

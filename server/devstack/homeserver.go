@@ -135,22 +135,7 @@ func (h *Homeserver) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	client := &Client{BaseURL: h.URL()}
-	for {
-		err := client.Do(ctx, http.MethodGet, "/_matrix/client/versions", nil, nil)
-		if err == nil {
-			// Somebody else may have been faster on this port: then our own child is gone, or about to be.
-			return h.process.ended()
-		}
-		if ended := h.process.ended(); ended != nil {
-			log, _ := os.ReadFile(h.path("dendrite.log"))
-			return fmt.Errorf("%w; its last words:\n%s", ended, tail(string(log), 1500))
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait for the homeserver at %s: %w", h.URL(), errors.Join(ctx.Err(), err))
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
+	return h.process.awaitReady(ctx, h.path("dendrite.log"), func() error { return client.Do(ctx, http.MethodGet, "/_matrix/client/versions", nil, nil) })
 }
 
 // URL is the base URL of the client-server API.

@@ -90,30 +90,25 @@ logging: {level: warn}
 	return c
 }
 
+// awaitReady polls until LiveKit answers: at most 30 s.
 func (l *LiveKit) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	for {
+	return l.process.awaitReady(ctx, l.log.Name(), func() error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+l.address, nil)
 		if err != nil {
 			return err
 		}
 		resp, err := http.DefaultClient.Do(req)
-		if err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return l.process.ended()
-			}
+		if err != nil {
+			return err
 		}
-		if ended := l.process.ended(); ended != nil {
-			return ended
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return errors.New(resp.Status)
 		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait for LiveKit at %s: %w", l.address, errors.Join(ctx.Err(), err))
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
+		return nil
+	})
 }
 
 // pickUDPPort answers the wanted port, or one that was free a moment ago.

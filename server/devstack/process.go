@@ -1,9 +1,11 @@
 package devstack
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"runtime"
 	"syscall"
@@ -72,5 +74,25 @@ func (p *process) ended() error {
 		return errors.New(p.name + " ended by itself")
 	default:
 		return nil
+	}
+}
+
+// awaitReady asks until the child answers, or ctx ends, or the child does: then with its last words out of its log.
+func (p *process) awaitReady(ctx context.Context, log string, ask func() error) error {
+	for {
+		err := ask()
+		if err == nil {
+			// Somebody else may have been faster on this port: then our own child is gone, or about to be.
+			return p.ended()
+		}
+		if ended := p.ended(); ended != nil {
+			words, _ := os.ReadFile(log)
+			return fmt.Errorf("%w; its last words:\n%s", ended, tail(string(words), 1500))
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %s: %w", p.name, errors.Join(ctx.Err(), err))
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
 }

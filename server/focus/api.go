@@ -145,7 +145,7 @@ type action struct {
 	V       int             `json:"v"`
 	By      string          `json:"by"`
 	Action  string          `json:"action"`
-	Target  string          `json:"target"` // a Matrix id, or "*"
+	Target  string          `json:"target"` // a Matrix id, a stranger's identity, or "*"
 	Scope   string          `json:"scope"`  // "call" or "room"
 	Outcome Outcome         `json:"outcome"`
 	Sources json.RawMessage `json:"sources,omitempty"`

@@ -37,9 +37,8 @@ type Config struct {
 
 // Observation is one thing that happened, for metrics: without people or rooms.
 type Observation struct {
-	What    string // "token", "act", "removed", "membership_cleared"
+	What    string // "token", "act", "webhook", "removed", "membership_cleared"
 	Outcome string // "ok", or a code
-	Took    time.Duration
 }
 
 // Service is the focus. Safe for concurrent use after Open.
@@ -109,6 +108,9 @@ func (s *Service) Problem() error {
 
 // asked notes whether LiveKit answered, and passes the answer on.
 func (s *Service) asked(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err // who asked has gone away; that says nothing about LiveKit
+	}
 	s.mu.Lock()
 	was := s.down
 	if s.down = nil; errors.Is(err, livekit.ErrDown) {

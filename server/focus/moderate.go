@@ -1,7 +1,9 @@
 package focus
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -59,8 +61,7 @@ type Result struct {
 
 // Do carries out a moderator's act. Errors are *identity.Error.
 func (s *Service) Do(ctx context.Context, room, by string, a Act) (r Result, err error) {
-	began := time.Now()
-	defer func() { s.cfg.Observe(Observation{"act", codeOf(err), time.Since(began)}) }()
+	defer func() { s.cfg.Observe(Observation{"act", codeOf(err)}) }()
 	me, _ := s.cfg.Rooms.Standing(room, by)
 	if !moderates(me) {
 		return r, refuse(403, "forbidden", "Only moderators decide about calls.")
@@ -133,14 +134,11 @@ func (s *Service) note(ctx context.Context, room, by string, a Act, o Outcome) b
 	if a.Action == Kick || a.Action == Ban {
 		scope = "room"
 	}
-	content := action{V: 1, By: by, Action: a.Action, Target: a.Person, Scope: scope, Outcome: o}
-	if content.Target == "" {
-		content.Target = "*"
-	}
+	content := action{V: 1, By: by, Action: a.Action, Target: cmp.Or(a.Person, a.Identity, "*"), Scope: scope, Outcome: o}
 	if a.Action == AllowSources {
 		content.Sources, _ = json.Marshal(SourcesOf(a.Sources).Names())
 	}
-	if err := s.cfg.Rooms.Report(ctx, room, ActionType, content, nonce()); err != nil {
+	if err := s.cfg.Rooms.Report(ctx, room, ActionType, content, rand.Text()); err != nil {
 		s.cfg.Log.Warn("a moderator's act could not be written into the room", "action", a.Action, "err", err)
 		return false
 	}
@@ -264,14 +262,7 @@ func (s *Service) sourcesUnder(room, person string, st identity.Standing, policy
 func (s *Service) remove(ctx context.Context, room string, a Act) (r Result, err error) {
 	alias := Alias(room, Slot)
 	if a.Person == "" {
-		if len(a.Identity) > 600 {
-			return r, refuse(400, "bad_act", "Whom this is about is missing.")
-		}
-		err := s.asked(s.cfg.SFU.RemoveParticipant(ctx, alias, a.Identity))
-		if livekit.IsNotFound(err) {
-			err = nil
-		}
-		return Result{Changed: 1, Kept: true}, err
+		return s.removeStranger(ctx, alias, a.Identity)
 	}
 	d := s.decision(room, a.Person)
 	d.Removed, d.Until = true, s.cfg.Now().Add(decisionLife)
@@ -291,6 +282,25 @@ func (s *Service) remove(ctx context.Context, room string, a Act) (r Result, err
 	s.clearMemberships(ctx, room, func(m Membership) bool { return m.Person == a.Person && s.ours(m.Focus) })
 	s.elsewhere(room, a.Person, &r)
 	return r, nil
+}
+
+// removeStranger: whoever came through the token service is removed as a person, by power levels.
+func (s *Service) removeStranger(ctx context.Context, alias, identity string) (r Result, err error) {
+	people, err := s.cfg.SFU.ListParticipants(ctx, alias)
+	if s.asked(err) != nil {
+		return r, err
+	}
+	i := slices.IndexFunc(people, func(p livekit.Participant) bool { return p.Identity == identity })
+	if i < 0 {
+		return Result{Kept: true}, nil
+	}
+	if _, ours := s.seals.device(alias, identity, people[i].Metadata); ours {
+		return r, refuse(403, "not_below", "This is somebody of the room: name the person.")
+	}
+	if err := s.asked(s.cfg.SFU.RemoveParticipant(ctx, alias, identity)); err != nil && !livekit.IsNotFound(err) {
+		return r, err
+	}
+	return Result{Changed: 1, Kept: true}, nil
 }
 
 // clearMemberships empties what devices say in the room's state. Clients that still run may write it again.

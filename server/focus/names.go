@@ -4,7 +4,6 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -100,6 +99,3 @@ func (s seals) room(alias, metadata string) (room string, ok bool) {
 }
 
 func (s seals) forRoom(alias, room string) string { return s.seal(room, alias) }
-
-// nonce of an event or request.
-func nonce() string { return rand.Text() }

@@ -2,6 +2,7 @@ package focus
 
 import (
 	"context"
+	"maps"
 	"strings"
 	"time"
 
@@ -20,11 +21,12 @@ type watched struct {
 	changed  chan struct{} // closed at the next revision
 }
 
-// Run looks after calls until ctx ends: at once when LiveKit or the companion tell of a change, and every few seconds because webhooks get lost.
+// Run looks after calls until ctx ends, once the companion knows its rooms: at once when LiveKit or the companion tell of a change, and every few seconds because webhooks get lost.
 func (s *Service) Run(ctx context.Context) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	s.findCalls(ctx)
+	s.markAll()
 	for {
 		for _, room := range s.takeDirty() {
 			s.lookAfter(ctx, room)
@@ -57,10 +59,10 @@ func (s *Service) RoomChanged(room string) {
 func (s *Service) Webhook(authorization string, body []byte) error {
 	e, err := s.cfg.SFU.Credentials().Webhook(authorization, body, s.cfg.Now())
 	if err != nil {
-		s.cfg.Observe(Observation{What: "webhook", Outcome: "unsigned"})
+		s.cfg.Observe(Observation{"webhook", "unsigned"})
 		return &identity.Error{Status: 401, Code: "webhook_unsigned", Message: "This webhook is not signed by our call server.", Cause: err}
 	}
-	s.cfg.Observe(Observation{What: "webhook", Outcome: "ok"})
+	s.cfg.Observe(Observation{"webhook", "ok"})
 	s.mu.Lock()
 	room, known := s.calls[e.Room.Name]
 	if !known {
@@ -132,10 +134,7 @@ func (s *Service) findCalls(ctx context.Context) {
 			delete(s.calls, alias) // the next token or webhook brings it back
 		}
 	}
-	for alias, room := range now {
-		s.calls[alias] = room
-		s.dirty[room] = true
-	}
+	maps.Copy(s.calls, now)
 }
 
 // lookAfter sees to it that nobody is in a call who may not be, that everybody may publish what they may and no more, and that the room does not list devices that are gone.
@@ -146,16 +145,15 @@ func (s *Service) lookAfter(ctx context.Context, room string) {
 		s.bump(room)
 		return
 	}
-	standing := s.knowsRooms()
 	devices := map[string]int{}
 	for _, p := range people {
 		d, ok := s.seals.device(alias, p.Identity, p.Metadata)
-		if !ok || !standing {
+		if !ok {
 			continue // an operator's recorder; the list marks it
 		}
 		devices[d.Person]++
 		if err := s.enforce(ctx, room, alias, p, d, devices[d.Person]); err != nil && !livekit.IsNotFound(err) && ctx.Err() == nil {
-			s.cfg.Log.Warn("a participant's rights could not be enforced; trying again", "err", s.asked(err))
+			s.cfg.Log.Warn("a participant's rights could not be enforced; trying again", "err", err)
 			s.again(room)
 		}
 	}
@@ -173,9 +171,6 @@ func (s *Service) again(room string) {
 	})
 }
 
-// knowsRooms is false while the companion has not seen its rooms yet: then nobody can be said to be out.
-func (s *Service) knowsRooms() bool { return s.cfg.Rooms.Age() < 365*24*time.Hour }
-
 // enforce removes a participant who may not be in the call, or sets what it may publish.
 func (s *Service) enforce(ctx context.Context, room, alias string, p livekit.Participant, d Device, nth int) error {
 	st, _ := s.cfg.Rooms.Standing(room, d.Person)
@@ -191,7 +186,7 @@ func (s *Service) enforce(ctx context.Context, room, alias string, p livekit.Par
 		why = "too_many_devices"
 	}
 	if why != "" {
-		s.cfg.Observe(Observation{What: "removed", Outcome: why})
+		s.cfg.Observe(Observation{"removed", why})
 		return s.asked(s.cfg.SFU.RemoveParticipant(ctx, alias, p.Identity))
 	}
 	want := permissionOf(s.sources(room, d.Person, st))
@@ -274,7 +269,7 @@ func (s *Service) tidy(ctx context.Context, room, alias string, people []livekit
 			s.cfg.Log.Warn("a device that is gone still stands in the room as being in the call", "room", room, "err", err)
 			continue
 		}
-		s.cfg.Observe(Observation{What: "membership_cleared", Outcome: "ok"})
+		s.cfg.Observe(Observation{"membership_cleared", "ok"})
 	}
 	if len(s.devices.seen)+len(s.devices.absent) > 4*maxDecisions { // of memberships that were replaced or left
 		s.devices = newDevices()

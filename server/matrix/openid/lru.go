@@ -71,9 +71,7 @@ func (l *lru[V]) len() int {
 }
 
 // Match tells whether a server name fits one of the globs.
-func Match(globs []string, name string) bool { return matchAny(globs, name) }
-
-func matchAny(patterns []string, s string) bool {
+func Match(patterns []string, s string) bool {
 	for _, p := range patterns {
 		if glob(p, s) {
 			return true

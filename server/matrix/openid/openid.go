@@ -130,7 +130,7 @@ func (v *Verifier) Verify(ctx context.Context, serverName, token string) (string
 	if err := v.guard.checkName(serverName); err != nil {
 		return "", refuse("openid_server", err.Error())
 	}
-	if matchAny(v.cfg.Denied, serverName) || len(v.cfg.Allowed) > 0 && !matchAny(v.cfg.Allowed, serverName) {
+	if Match(v.cfg.Denied, serverName) || len(v.cfg.Allowed) > 0 && !Match(v.cfg.Allowed, serverName) {
 		return "", refuse("server_denied", "this homeserver is not admitted")
 	}
 	limit := v.rates.get(serverName, newLimiter)
