@@ -391,7 +391,7 @@ func TestModifiedClient(t *testing.T) {
 	}
 
 	r := begin(wire.LaneSocket, 0)
-	other := w.ready.Widgets[0].Board[:25] + "2"
+	other := devstack.NewWidget(w.ready.Lectern, "whiteboard", "").Board
 	boards := "/v1/boards/" + r.Welcome().Board
 	here, id := r.Welcome().Docs[0].Doc, `"`+eve.UserID+`"`
 	type request struct{ what, method, path, body, want string }
