@@ -29,7 +29,7 @@ func (s *Server) widgetPage(w http.ResponseWriter, r *http.Request) error {
 		return refuse(http.StatusServiceUnavailable, "not_built", "This build has no front end: run make build.")
 	}
 	p := templates.Page{
-		Title: kind.Title, Lang: "en", Script: e.script, Styles: e.styles, Ahead: e.ahead, Later: e.later, LaterStyles: e.laterStyles, NoScript: "This board needs JavaScript. Dieses Board braucht JavaScript.",
+		Title: kind.Title, Lang: "en", Script: e.script, Styles: e.styles, Ahead: e.ahead, Later: e.later, LaterStyles: e.laterStyles, NoScript: "This page needs JavaScript. Diese Seite braucht JavaScript.",
 		Config: widgetConfig{ClientOrigins: s.cfg.ClientOrigins, Companion: s.cfg.Companion, Version: s.cfg.Version},
 	}
 	return page(w, widgetPolicy(s.cfg.PublicURL, s.cfg.ClientOrigins), func(b io.Writer) error { return templates.App(b, p) })

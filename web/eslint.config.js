@@ -8,6 +8,7 @@ const bans = {
   host: [{ group: ["../doc/*", "../link/*", "../board/*", "../classroom/*", "react", "react-dom*"], message: "host starts before anything heavy" }],
   ui: [{ group: ["../doc/*", "../link/*", "../host/*", "../board/*", "../classroom/*"], message: "ui knows no widget" }],
   board: [{ group: ["matrix-widget-api", "matrix-js-sdk*", "../classroom/*"], message: "only host and classroom speak to Matrix" }],
+  call: [{ group: ["matrix-widget-api", "matrix-js-sdk*", "../board/*", "../doc/*", "../first/*", "../classroom/*"], message: "the call page is small: no board, no Matrix of its own" }],
   classroom: [{ group: ["../board/*", "../doc/*", "../link/*"], message: "the classroom hosts widgets; it is not one" }],
   integrations: [{ group: ["matrix-js-sdk*", "../board/*", "../doc/*", "../link/*", "../classroom/matrix"], message: "the client around the page speaks to Matrix" }],
 };

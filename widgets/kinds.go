@@ -6,18 +6,20 @@ import (
 	"strings"
 )
 
-// Kind is one sort of widget. Its page is /widgets/<Name>; its checkpoint's event type is com.educationpub.<Name>.content.
+// Kind is one sort of widget. Its page is /widgets/<Name>; where it is drawn, its checkpoint's event type is com.educationpub.<Name>.content.
 type Kind struct {
 	Name   string
 	Title  string   // English default name in a room
 	German string   // German default name
 	Words  []string // what people call it, in lower case
 	Entry  string   // the front end's entry in Vite's manifest
+	Drawn  bool     // a board: it has a document, which is kept in the room. A call has none.
 }
 
 // Kinds is the registry.
 var Kinds = []Kind{
-	{Name: "whiteboard", Title: "Whiteboard", German: "Tafel", Words: []string{"whiteboard", "board", "tafel"}, Entry: "src/entry/whiteboard.tsx"},
+	{Name: "whiteboard", Title: "Whiteboard", German: "Tafel", Words: []string{"whiteboard", "board", "tafel"}, Entry: "src/entry/whiteboard.tsx", Drawn: true},
+	{Name: "call", Title: "Call", German: "Anruf", Words: []string{"call", "anruf", "videocall", "meeting"}, Entry: "src/entry/call.tsx"},
 }
 
 // Find answers the kind of that name.
@@ -28,6 +30,11 @@ func Find(name string) (Kind, bool) {
 		}
 	}
 	return Kind{}, false
+}
+
+// Boards are the kinds that are drawn.
+func Boards() []Kind {
+	return slices.DeleteFunc(slices.Clone(Kinds), func(k Kind) bool { return !k.Drawn })
 }
 
 // Called answers the kind that people call by this word.

@@ -1,8 +1,10 @@
 package widgets
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"image/png"
 	"regexp"
 	"strings"
 	"testing"
@@ -40,6 +42,20 @@ func TestKindsAreCalledByName(t *testing.T) {
 	}
 	if _, ok := Called("fridge"); ok {
 		t.Error("a fridge is no widget")
+	}
+}
+
+func TestKindsHaveAPictureAndSayWhetherTheyAreDrawn(t *testing.T) {
+	for _, k := range Kinds {
+		if c, err := png.DecodeConfig(bytes.NewReader(k.Icon())); err != nil || c.Width != 96 || c.Height != 96 {
+			t.Errorf("CA1 picture of %s: %+v, %v", k.Name, c, err)
+		}
+	}
+	if call, ok := Find("call"); !ok || call.Drawn {
+		t.Errorf("CA1 a call is no board: %+v, %v", call, ok)
+	}
+	if boards := Boards(); len(boards) != 1 || boards[0].Name != "whiteboard" {
+		t.Errorf("CA1 boards: %+v", boards)
 	}
 }
 

@@ -25,7 +25,7 @@ func Needed(r Room, l identity.Levels) int {
 	if r.Encrypted {
 		return max(level, l.State("m.room.encrypted")) // as encrypted state events are sent
 	}
-	for _, k := range widgets.Kinds {
+	for _, k := range widgets.Boards() {
 		level = max(level, l.State(k.ContentType()))
 	}
 	return level

@@ -38,6 +38,34 @@ export function noPublicCDN(): Plugin {
   };
 }
 
+/** What the widget API's transport takes from the whole package, and the module that has it. */
+const TRANSPORT_NEEDS: Readonly<Record<string, string>> = {
+  invertedDirection: "interfaces/WidgetApiDirection",
+  WidgetApiToWidgetAction: "interfaces/WidgetApiAction",
+  isErrorResponse: "interfaces/IWidgetApiErrorResponse",
+  WidgetApiResponseError: "WidgetApi",
+};
+
+/** The widget API's transport requires the whole package, the client's half (100 kB) among it. It gets the modules it needs, so that widget pages carry their own half only. */
+export function slimWidgetApi(): Plugin {
+  return {
+    name: "lectern-slim-widget-api",
+    enforce: "pre",
+    transform(code, id) {
+      if (!id.endsWith("matrix-widget-api/lib/transport/PostmessageTransport.js")) return null;
+      const modules = [...new Set(Object.values(TRANSPORT_NEEDS))];
+      const requires = modules.map((m, i) => `var _part${i} = require("../${m}");`).join("\n");
+      const slim = code.replace('var _ = require("..");', requires).replace(/\b_\.(\w+)/g, (_, name: string) => {
+        const i = modules.indexOf(TRANSPORT_NEEDS[name] ?? "");
+        if (i < 0) throw new Error(`matrix-widget-api's transport uses ${name}: where is it?`);
+        return `_part${i}.${name}`;
+      });
+      if (slim.includes('require("..")')) throw new Error("matrix-widget-api has changed: look at what its transport requires");
+      return { code: slim, map: null };
+    },
+  };
+}
+
 /** Fonts under /assets/excalidraw/fonts, where EXCALIDRAW_ASSET_PATH points. Xiaolai (CJK, 13 MB) is left out: such text uses the system's font. */
 export function excalidrawFonts(): Plugin {
   return {

@@ -1,4 +1,4 @@
-// The budget of the whiteboard page: sizes from the manifest, requests and policy violations in a real browser. Fails when over.
+// The budgets of the widget pages: sizes from the manifest, requests and policy violations in a real browser. Fails when over.
 // `node test/budget.mjs` after `npm run build`; --sizes-only without a browser.
 import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -39,6 +39,11 @@ const kib = (n) => Math.round(n / 102.4) / 10;
 const sum = [...files].reduce((n, f) => n + packed(f), 0);
 for (const f of files) console.log(`     ${f}: ${kib(packed(f))} KiB`);
 check("JavaScript and CSS, brotli", kib(sum), 446, " KiB");
+files.clear();
+for (const name of ["src/entry/call.tsx", "src/call/main.tsx"]) add(name);
+for (const f of files) console.log(`     ${f}: ${kib(packed(f))} KiB`);
+check("JavaScript and CSS of the call page, brotli", kib([...files].reduce((n, f) => n + packed(f), 0)), 95, " KiB");
+check("parts of a board, its editor or Automerge in it", [...files].filter((f) => !/\/(call|main|base|react|page)-/.test(f)).length, 0, "");
 const wasm = names.find((n) => /^automerge-.*\.wasm$/.test(n));
 check("Automerge wasm, brotli", kib(packed(`assets/${wasm}`)), 820, " KiB");
 const cdn = names.filter((n) => n.endsWith(".js") && readFileSync(join(dist, "assets", n), "utf8").includes("https://esm.sh"));

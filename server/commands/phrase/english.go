@@ -66,14 +66,14 @@ var english = map[Key]string{
 	HasLevel:   "I have the power level I need for that.",
 	RoomReads:  "Talk to me here: !lectern add whiteboard \"Lesson 3\" adds one, !lectern help says what else I can do. Only who may change widgets here can change anything.",
 	RoomSilent: "This room is encrypted, and with more than one of you in it I do not read along. To add a board, write to {companion} in a direct message: add whiteboard \"Lesson 3\". Only who may change widgets here can change anything.",
-	HelpRoom: "What I understand:\n!lectern add whiteboard \"Lesson 3\"\n!lectern list\n!lectern rename \"Lesson 3\" \"Lesson 4\"\n!lectern remove \"Lesson 3\" (what was drawn is kept)\n!lectern restore (puts back what was removed last)\n!lectern listen off (where I was allowed to read: no longer)\n" +
+	HelpRoom: "What I understand:\n!lectern add whiteboard \"Lesson 3\"\n!lectern add call\n!lectern list\n!lectern rename \"Lesson 3\" \"Lesson 4\"\n!lectern remove \"Lesson 3\" (what was drawn is kept)\n!lectern restore (puts back what was removed last)\n!lectern listen off (where I was allowed to read: no longer)\n" +
 		"Auf Deutsch: !lectern hilfe",
-	HelpDirect: "What I understand:\nadd whiteboard \"Lesson 3\"\nlist\nrename \"Lesson 3\" \"Lesson 4\"\nremove \"Lesson 3\" (what was drawn is kept)\nrestore (puts back what was removed last)\nsetup (a link to a page where you do all that)\nlisten on (I read commands in an encrypted room; who moderates it can say that, and everybody in it is told)\n" +
+	HelpDirect: "What I understand:\nadd whiteboard \"Lesson 3\"\nadd call\nlist\nrename \"Lesson 3\" \"Lesson 4\"\nremove \"Lesson 3\" (what was drawn is kept)\nrestore (puts back what was removed last)\nsetup (a link to a page where you do all that)\nlisten on (I read commands in an encrypted room; who moderates it can say that, and everybody in it is told)\n" +
 		"If we share several rooms, say which: add whiteboard \"Lesson 3\" in \"Class 7b\". A room's address (#class7b:…) or id (!…) will do, too.\nAuf Deutsch: hilfe",
 	TooLong:      "This message is too long for me; I read at most 1000 characters. Write help to see what I understand. (Die Nachricht ist zu lang; mit hilfe siehst du, was ich verstehe.)",
 	TooFast:      "That was more than {n} commands in a minute. I go on listening to you in a minute.",
 	Unknown:      "I do not know the word \"{word}\". Write help to see what I understand. (Auf Deutsch: hilfe)",
-	UnknownKind:  "I cannot add \"{word}\". What I can add: whiteboard. For example: add whiteboard \"Lesson 3\"",
+	UnknownKind:  "I cannot add \"{word}\". What I can add: whiteboard, call. For example: add whiteboard \"Lesson 3\"",
 	AddHow:       "Say what to add, for example: add whiteboard \"Lesson 3\"",
 	RenameHow:    "Say the present name and the new one, for example: rename \"Lesson 3\" \"Lesson 4\"",
 	TitleTooLong: "That name is too long: at most {max} characters.",
@@ -85,7 +85,7 @@ var english = map[Key]string{
 	ListHead:     "In {room}:",
 	ListEmpty:    "There is no board in {room} yet. Add one: add whiteboard \"Lesson 3\"",
 	Renamed:      "\"{old}\" in {room} is called \"{name}\" now.",
-	Removed:      "\"{name}\" is no longer in {room}. What was drawn on it is kept; restore puts it back.",
+	Removed:      "\"{name}\" is no longer in {room}. Whatever was drawn on it is kept; restore puts it back.",
 	Restored:     "\"{name}\" is back in {room}, with everything on it.",
 	NothingGone:  "Nothing was removed from {room} that I could put back.",
 	NoSuchGone:   "No \"{name}\" was removed from {room}. What I can put back:\n{list}",

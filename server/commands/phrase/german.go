@@ -9,14 +9,14 @@ var german = map[Key]string{
 	HasLevel:   "Die Berechtigungsstufe, die ich dafür brauche, habe ich.",
 	RoomReads:  "Sprich hier mit mir: !lectern hinzufügen Tafel \"Stunde 3\" fügt eine hinzu, !lectern hilfe sagt, was ich noch kann. Ändern kann nur etwas, wer hier Widgets ändern darf.",
 	RoomSilent: "Dieser Raum ist verschlüsselt, und sobald mehr als eine Person außer mir darin ist, lese ich nicht mit. Für eine Tafel schreibe {companion} eine Direktnachricht: hinzufügen Tafel \"Stunde 3\". Ändern kann nur etwas, wer hier Widgets ändern darf.",
-	HelpRoom: "Was ich verstehe:\n!lectern hinzufügen Tafel \"Stunde 3\"\n!lectern liste\n!lectern umbenennen \"Stunde 3\" \"Stunde 4\"\n!lectern entfernen \"Stunde 3\" (was gezeichnet ist, bleibt erhalten)\n" +
+	HelpRoom: "Was ich verstehe:\n!lectern hinzufügen Tafel \"Stunde 3\"\n!lectern hinzufügen Anruf\n!lectern liste\n!lectern umbenennen \"Stunde 3\" \"Stunde 4\"\n!lectern entfernen \"Stunde 3\" (was gezeichnet ist, bleibt erhalten)\n" +
 		"!lectern zurück (stellt wieder her, was zuletzt entfernt wurde)\n!lectern mitlesen aus (wo ich mitlesen darf: nicht mehr)\nIn English: !lectern help",
-	HelpDirect: "Was ich verstehe:\nhinzufügen Tafel \"Stunde 3\"\nliste\numbenennen \"Stunde 3\" \"Stunde 4\"\nentfernen \"Stunde 3\" (was gezeichnet ist, bleibt erhalten)\nzurück (stellt wieder her, was zuletzt entfernt wurde)\neinrichten (ein Link zu einer Seite, auf der das alles geht)\nmitlesen an (in einem verschlüsselten Raum lese ich Befehle; das kann sagen, wer ihn moderiert, und alle darin erfahren es)\n" +
+	HelpDirect: "Was ich verstehe:\nhinzufügen Tafel \"Stunde 3\"\nhinzufügen Anruf\nliste\numbenennen \"Stunde 3\" \"Stunde 4\"\nentfernen \"Stunde 3\" (was gezeichnet ist, bleibt erhalten)\nzurück (stellt wieder her, was zuletzt entfernt wurde)\neinrichten (ein Link zu einer Seite, auf der das alles geht)\nmitlesen an (in einem verschlüsselten Raum lese ich Befehle; das kann sagen, wer ihn moderiert, und alle darin erfahren es)\n" +
 		"Sind wir zusammen in mehreren Räumen, dann sag in welchem: hinzufügen Tafel \"Stunde 3\" in \"Klasse 7b\". Die Adresse (#klasse7b:…) oder Kennung (!…) des Raums geht auch.\nIn English: help",
 	TooLong:      "Diese Nachricht ist mir zu lang; ich lese höchstens 1000 Zeichen. Mit hilfe siehst du, was ich verstehe.",
 	TooFast:      "Das waren mehr als {n} Befehle in einer Minute. In einer Minute höre ich dir wieder zu.",
 	Unknown:      "Das Wort „{word}“ kenne ich nicht. Mit hilfe siehst du, was ich verstehe.",
-	UnknownKind:  "„{word}“ kann ich nicht hinzufügen. Was ich kann: Tafel. Zum Beispiel: hinzufügen Tafel \"Stunde 3\"",
+	UnknownKind:  "„{word}“ kann ich nicht hinzufügen. Was ich kann: Tafel, Anruf. Zum Beispiel: hinzufügen Tafel \"Stunde 3\"",
 	AddHow:       "Sag, was ich hinzufügen soll, zum Beispiel: hinzufügen Tafel \"Stunde 3\"",
 	RenameHow:    "Sag den jetzigen Namen und den neuen, zum Beispiel: umbenennen \"Stunde 3\" \"Stunde 4\"",
 	TitleTooLong: "Der Name ist zu lang: höchstens {max} Zeichen.",

@@ -141,8 +141,8 @@ func (c *Command) add(words []word) {
 	switch {
 	case known:
 		words = words[1:]
-	case words[0].quoted && len(widgets.Kinds) == 1: // add "Lesson 3": there is nothing else it could be
-		kind = widgets.Kinds[0]
+	case words[0].quoted && len(widgets.Boards()) == 1: // add "Lesson 3": what has a name of its own is a board, and there is one kind of them
+		kind = widgets.Boards()[0]
 	default:
 		c.Problem, c.Args = UnknownKind, Args{"word": words[0].text}
 		return

@@ -1,9 +1,12 @@
-/** What the page shows before, or instead of, the board: plain DOM, because nothing heavy is loaded yet. */
-import { translator } from "../ui/i18n";
-import "../ui/page.css";
+/** What a widget page shows before, or instead of, what it is for: plain DOM, because nothing heavy is loaded yet. */
+import type { Values } from "../ui/fill";
 import type { Host, NoHost, PageConfig } from "./widget";
 
 const SILENT_MS = 15_000;
+
+/** The page's own sentences. */
+export type PageMessage = "status.starting" | `host.${"refused" | "missing" | "silent"}.${"title" | "text"}` | "host.missing.step1" | "host.missing.step2";
+export type PageWords = (message: PageMessage, values?: Values) => string;
 
 function element(tag: string, text: string, ...children: Node[]): HTMLElement {
   const e = document.createElement(tag);
@@ -13,8 +16,7 @@ function element(tag: string, text: string, ...children: Node[]): HTMLElement {
 }
 
 /** The page was opened by itself, or by a client that is not in the list. */
-export function showNoHost(root: HTMLElement, host: NoHost, config: PageConfig): void {
-  const t = translator(host.language);
+export function showNoHost(root: HTMLElement, host: NoHost, config: PageConfig, t: PageWords): void {
   document.documentElement.dataset.theme = host.theme;
   document.documentElement.lang = host.language;
   const parts = host.reason === "refused"
@@ -29,9 +31,8 @@ export function showNoHost(root: HTMLElement, host: NoHost, config: PageConfig):
   root.replaceChildren(main);
 }
 
-/** Until the board is there; says so when the client does not answer. */
-export function showStarting(root: HTMLElement, host: Host): void {
-  const t = translator(host.language);
+/** Until more is there; says so when the client does not answer. */
+export function showStarting(root: HTMLElement, host: Host, t: PageWords): void {
   document.documentElement.dataset.theme = host.theme;
   const text = element("p", t("status.starting"));
   text.setAttribute("role", "status");

@@ -2,7 +2,7 @@
  * The Matrix client around the page (Widget API, matrix-widget-api). Must run before anything heavy is loaded: the client asks for
  * capabilities when the iframe has loaded, and gives up after 10 s. The only importer of the widget API.
  */
-import { WidgetApi } from "matrix-widget-api";
+import { WidgetApi } from "matrix-widget-api/lib/WidgetApi"; // not the client's half
 
 const LEVELS = "m.room.power_levels";
 const SEND_LEVELS = `org.matrix.msc2762.send.state_event:${LEVELS}#`;
@@ -51,6 +51,8 @@ export interface Host {
   prove(to: string, type: string, nonce: string): Promise<void>;
   /** Has the client write the room's power levels; it asks the person before the first time. Throws NotLet. */
   setPowerLevels(content: object): Promise<void>;
+  /** Asks the client for something of our own (docs/protocol.md §9.4). Rejects with its refusal. */
+  ask(action: string): Promise<unknown>;
 }
 
 /** A page without a usable client, and why. */
@@ -167,6 +169,7 @@ export function startHost(config: PageConfig): Host | NoHost {
       await granting(SEND_LEVELS);
       await api.sendStateEvent(LEVELS, "", content);
     },
+    ask: (action) => api.transport.send(action as never, {}),
     openid: async () => {
       await ready;
       let token;

@@ -305,11 +305,11 @@ export class Session {
     this.schedule();
   }
 
-  private async json(method: string, path: string, token?: string, body?: unknown): Promise<unknown> {
-    return (await this.request(method, path, token, body)).json();
+  protected async json(method: string, path: string, token?: string, body?: unknown, limit = REQUEST_MS): Promise<unknown> {
+    return (await this.request(method, path, token, body, false, limit)).json();
   }
 
-  private async request(method: string, path: string, token?: string, body?: unknown, keepalive = false, limit = REQUEST_MS): Promise<Response> {
+  protected async request(method: string, path: string, token?: string, body?: unknown, keepalive = false, limit = REQUEST_MS): Promise<Response> {
     try {
       return await this.once(method, path, token, body, keepalive, limit);
     } catch (err) {

@@ -25,15 +25,16 @@ export async function start({ port = 0, hostPort = 0, test = true, roles = {}, d
     const url = new URL(q.url, "http://x");
     r.setHeader("X-Content-Type-Options", "nosniff");
     const json = (status, body) => r.writeHead(status, { "Content-Type": "application/json", "Cache-Control": "no-store" }).end(JSON.stringify(body));
-    if (url.pathname === "/widgets/whiteboard") {
-      const entry = manifest["src/entry/whiteboard.tsx"];
+    const kind = /^\/widgets\/(whiteboard|call)$/.exec(url.pathname)?.[1];
+    if (kind) {
+      const entry = manifest[`src/entry/${kind}.tsx`];
       const seen = new Set();
       const imports = (e) => (e.imports ?? []).flatMap((i) => (seen.has(i) ? [] : (seen.add(i), [manifest[i], ...imports(manifest[i])])));
       const all = [entry, ...imports(entry)];
       const head = all.flatMap((e) => e.css ?? []).map((c) => `<link rel="stylesheet" href="/${c}">`).join("") + all.slice(1).map((e) => `<link rel="modulepreload" href="/${e.file}">`).join("");
       const config = JSON.stringify({ clientOrigins: [hostOrigin], version: "dev", companion: "@lectern:example.org", test });
       r.writeHead(200, { "Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": policy(server.address().port), "Cache-Control": "no-store" });
-      return r.end(`<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>Whiteboard</title>${head}<script type="application/json" id="lectern-config">${config}</script><script type="module" src="/${entry.file}"></script></head><body><div id="root"></div></body></html>`);
+      return r.end(`<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>${kind}</title>${head}<script type="application/json" id="lectern-config">${config}</script><script type="module" src="/${entry.file}"></script></head><body><div id="root"></div></body></html>`);
     }
     if (url.pathname.startsWith("/assets/")) {
       const file = join(dist, normalize(url.pathname));
@@ -144,13 +145,13 @@ export async function start({ port = 0, hostPort = 0, test = true, roles = {}, d
   const host = http.createServer((q, r) => {
     const url = new URL(q.url, "http://x");
     const p = Object.fromEntries(url.searchParams);
-    const widget = `http://localhost:${server.address().port}/widgets/whiteboard?widgetId=w1&room_id=${encodeURIComponent("!room:example.org")}&theme=${p.theme ?? "light"}&lang=${p.lang ?? "en"}${p.hold ? `&hold=${p.hold}` : ""}&parentUrl=${encodeURIComponent(hostOrigin + q.url)}`;
+    const widget = `http://localhost:${server.address().port}/widgets/${p.kind ?? "whiteboard"}?widgetId=w1&room_id=${encodeURIComponent("!room:example.org")}&theme=${p.theme ?? "light"}&lang=${p.lang ?? "en"}${p.hold ? `&hold=${p.hold}` : ""}&parentUrl=${encodeURIComponent(hostOrigin + q.url)}`;
     r.writeHead(200, { "Content-Type": "text/html" }).end(`<!doctype html><title>client</title><style>html,body{margin:0;height:100%}iframe{border:0;width:100%;height:100%;display:block}</style>
 <iframe title="widget" sandbox="allow-forms allow-popups allow-popups-to-escape-sandbox allow-same-origin allow-scripts allow-presentation allow-downloads" allow="clipboard-write; clipboard-read"></iframe><script>
 const f=document.querySelector("iframe"),w=()=>f.contentWindow;let n=0;const ask=(action,data)=>w().postMessage({api:"toWidget",widgetId:"w1",requestId:"h"+n++,action,data},"*");
 addEventListener("message",e=>{if(e.source!==w())return;const m=e.data;if(m.api==="toWidget"&&m.response){if(m.action==="capabilities")ask("notify_capabilities",{requested:m.response.capabilities,approved:m.response.capabilities});if(m.action==="notify_capabilities")ask("theme_change",{name:${JSON.stringify(p.theme ?? "light")}});return}
 if(m.api!=="fromWidget"||m.response)return;const say=response=>w().postMessage({...m,response},e.origin);
-if(m.action==="supported_api_versions")say({supported_versions:["0.0.1","0.0.2"]});else if(m.action==="get_openid")say({state:"allowed",access_token:${JSON.stringify(p.user ?? "ada")},token_type:"Bearer",matrix_server_name:"example.org",expires_in:3600});else say({})});
+if(m.action==="supported_api_versions")say({supported_versions:["0.0.1","0.0.2"]});else if(m.action==="get_openid")say({state:"allowed",access_token:${JSON.stringify(p.user ?? "ada")},token_type:"Bearer",matrix_server_name:"example.org",expires_in:3600});else if(m.action==="com.educationpub.open_call"){const c=${JSON.stringify(p.call ?? "no")};if(c==="yes")say({});else if(c!=="silent")say({error:{message:c==="no"?"Unknown or unsupported from-widget action: "+m.action:c}})}else say({})});
 f.onload=()=>setTimeout(()=>ask("capabilities",{}),20);f.src=${JSON.stringify(widget)};window.theme=name=>ask("theme_change",{name});</script>`);
   });
   await new Promise((done) => server.listen(port, "localhost", done));

@@ -1,4 +1,4 @@
-/** The kinds of boards that can be added. Another kind is one more line here (and its words in the catalogue); its page is at `/widgets/` + kind. */
+/** The kinds of widgets that can be added, boards first. Another kind is one more line here (and its words in the catalogue); its page is at `/widgets/` + kind. */
 import type { MessageKey } from "../i18n";
 import type { IconName } from "../ui/parts";
 
@@ -10,8 +10,14 @@ interface KindWords {
 
 export const KINDS = {
   whiteboard: { label: "kind.whiteboard", hint: "kind.whiteboardHint", icon: "board" },
+  call: { label: "kind.call", hint: "kind.callHint", icon: "call" },
 } as const satisfies Readonly<Record<string, KindWords>>;
 
 export type Kind = keyof typeof KINDS;
 export const kinds = Object.keys(KINDS) as readonly Kind[];
+/** The kind that an address of this Lectern shows. */
+export function kindAt(url: string, lectern: string): Kind | undefined {
+  const kind = url.startsWith(`${lectern}/widgets/`) ? url.slice(`${lectern}/widgets/`.length).split(/[?#]/)[0] : undefined;
+  return isKind(kind) ? kind : undefined;
+}
 export const isKind = (s: unknown): s is Kind => typeof s === "string" && Object.hasOwn(KINDS, s);

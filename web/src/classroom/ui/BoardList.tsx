@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState, type FormEvent, type KeyboardEvent, type ReactNode } from "react";
 import type { NewBoard } from "../add/board";
-import { KINDS } from "../add/kinds";
+import { KINDS, kindAt } from "../add/kinds";
 import { removeWidget, renameWidget, type Actor } from "../add/setup";
 import { explain } from "../add/steps";
 import type { RoomWidget } from "../widgets";
@@ -42,7 +42,7 @@ function Board({ actor, roomId, widget, may, onGone }: { readonly actor: Actor; 
     before.current = mode;
     if (mode === "show" && was !== "show") back.current[was]?.focus();
   }, [mode]);
-  const ours = widget.url.startsWith(`${actor.config.lectern}/widgets/`);
+  const kind = kindAt(widget.url, actor.config.lectern);
 
   async function act(action: () => Promise<void>, after: () => void): Promise<void> {
     setBusy(true);
@@ -70,7 +70,7 @@ function Board({ actor, roomId, widget, may, onGone }: { readonly actor: Actor; 
   return (
     <li className="board" data-testid={`board-${widget.id}`} onKeyDown={escape}>
       <div className="board-line">
-        <Icon name="board" />
+        <Icon name={kind ? KINDS[kind].icon : "board"} />
         <span className="grow break">{widget.name}</span>
         {may && mode === "show" && (
           <span className="row">
@@ -82,7 +82,7 @@ function Board({ actor, roomId, widget, may, onGone }: { readonly actor: Actor; 
       {mode === "rename" && <Rename name={widget.name} busy={busy} onCancel={() => show("show")} onRename={(name) => void act(() => renameWidget(actor, roomId, widget.id, name), () => show("show"))} />}
       {mode === "remove" && (
         <div className="board-form" data-testid="board-confirm">
-          <p>{t(ours ? "boards.removeHint" : "boards.removeForeign", { name: widget.name })}</p>
+          <p>{t(kind === undefined ? "boards.removeForeign" : kind === "call" ? "boards.removeCall" : "boards.removeHint", { name: widget.name })}</p>
           <Choice busy={busy} onCancel={() => show("show")}>
             <button className="button small danger" disabled={busy} data-testid="board-remove-yes" onClick={() => void act(() => removeWidget(actor, roomId, widget.id), onGone)}>{busy && <Spinner />}{t("boards.removeYes")}</button>
           </Choice>
