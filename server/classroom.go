@@ -18,6 +18,10 @@ type ClassroomConfig struct {
 	Version     string       `json:"version"`
 	// Icons are set by the server: the pictures of widgets, by kind.
 	Icons map[string]string `json:"icons"`
+	// ElementCall is where an Element Call lies that the page opens for a room's call; "" for none.
+	ElementCall string `json:"elementCall"`
+	// RTCTransport is the address of the token service, for calls on a homeserver that names none (MSC4143).
+	RTCTransport string `json:"rtcTransport"`
 }
 
 // Homeserver is one that people can sign in to.
@@ -40,7 +44,11 @@ func (s *Server) Classroom(cfg ClassroomConfig) http.Handler {
 	for i, h := range cfg.Homeservers {
 		servers[i] = h.URL
 	}
-	policy := classroomPolicy(servers, cfg.Lectern)
+	frames := []string{cfg.Lectern}
+	if cfg.ElementCall != "" {
+		frames = append(frames, originOf(cfg.ElementCall))
+	}
+	policy := classroomPolicy(servers, frames)
 	r := chi.NewRouter()
 	r.Use(s.observe, s.recoverer, secure(false), func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

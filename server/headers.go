@@ -30,10 +30,19 @@ func widgetPolicy(public string, clients []string) string {
 const workerPolicy = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'"
 
 // classroomPolicy is that of the host page: it talks to homeservers and frames widgets, and nobody frames it.
-func classroomPolicy(homeservers []string, widgets string) string {
+func classroomPolicy(homeservers, frames []string) string {
 	return "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; style-src-attr 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self'; " +
-		"connect-src 'self' " + strings.Join(homeservers, " ") + "; worker-src 'self'; frame-src " + widgets +
+		"connect-src 'self' " + strings.Join(homeservers, " ") + "; worker-src 'self'; frame-src " + strings.Join(frames, " ") +
 		"; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+}
+
+// originOf is the origin of an address that the configuration has checked: all that a policy may name.
+func originOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
 }
 
 // socketOrigin is the ws: or wss: form of an http origin: 'self' does not cover it in every browser.

@@ -122,6 +122,18 @@ func TestPages(t *testing.T) {
 			t.Error("the host takes permissions from its frames")
 		}
 	})
+	t.Run("CE1 the classroom frames the configured Element Call too, and is told of it", func(t *testing.T) {
+		c := newTestServer(t).Classroom(ClassroomConfig{Lectern: "http://localhost:6", Homeservers: []Homeserver{{"hs", "http://127.0.0.1:7"}}, ElementCall: "https://call.example:8/ec", RTCTransport: "http://localhost:6/livekit/jwt"})
+		w := get(t, c, "GET", "/", "")
+		if csp := w.Header().Get("Content-Security-Policy"); w.Code != 200 || !strings.Contains(csp, "frame-src http://localhost:6 https://call.example:8;") {
+			t.Error(w.Code, csp)
+		}
+		for _, want := range []string{`"elementCall":"https://call.example:8/ec"`, `"rtcTransport":"http://localhost:6/livekit/jwt"`} {
+			if !strings.Contains(w.Body.String(), want) {
+				t.Errorf("the page is not told %s", want)
+			}
+		}
+	})
 	t.Run("DV12 a build without front end says so", func(t *testing.T) {
 		s := newTestServer(t, func(c *Config) { c.Dist = fstest.MapFS{} })
 		w := get(t, s.Routes(), "GET", "/widgets/whiteboard", "")

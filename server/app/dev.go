@@ -37,6 +37,7 @@ type DevOptions struct {
 	StableWidgets                       bool          // as in the configuration
 	ModeratorProof                      string        // as in the configuration
 	Calls                               config.Calls  // as in the configuration
+	LiveKit                             bool          // a LiveKit of its own, for calls
 	Client                              string        // origin of another Matrix client that may show widgets, "" for none
 	Version                             string
 	Out                                 io.Writer             // progress for people
@@ -79,6 +80,13 @@ func Dev(ctx context.Context, o DevOptions) error {
 	if o.Started != nil {
 		o.Started(stack)
 	}
+	if o.LiveKit {
+		sfu, err := devLiveKit(ctx, &o, lecternURL)
+		if err != nil {
+			return err
+		}
+		defer sfu.Stop()
+	}
 	cfg, err := devConfig(o, stack, lecternURL, classroomURL)
 	if err != nil {
 		return err
@@ -90,7 +98,7 @@ func Dev(ctx context.Context, o DevOptions) error {
 	g.Go(func() error {
 		return Run(gctx, cfg, Options{Version: o.Version, Log: o.Log, Listener: lectern, Boards: boards.Store, Ready: func(s *server.Server) error {
 			page := http.NewServeMux()
-			page.Handle("/", s.Classroom(devClassroom(stack, lecternURL, o.Version)))
+			page.Handle("/", s.Classroom(devClassroom(stack, cfg, o.Version)))
 			page.HandleFunc("POST /dev/squash/{board}/{doc}", devSquash(&boards))
 			srv := server.Listener(page)
 			g.Go(func() error { return srv.Serve(classroom) })
@@ -166,6 +174,22 @@ func signInAndOut(ctx context.Context, c *devstack.Client, s *devstack.Stack, le
 	return widget.Do(ctx, http.MethodDelete, "/v1/sessions", nil, nil)
 }
 
+// devLiveKit starts a call server that tells Lectern what happens, and puts it into the configuration.
+func devLiveKit(ctx context.Context, o *DevOptions, lectern string) (*devstack.LiveKit, error) {
+	dir := filepath.Join(o.Dir, "livekit")
+	l, err := devstack.StartLiveKit(ctx, devstack.LiveKitOptions{Dir: dir, Webhook: lectern + "/livekit/sfu_webhook", Progress: o.Out})
+	if err != nil {
+		return nil, err
+	}
+	secret := filepath.Join(dir, "secret")
+	if err := os.WriteFile(secret, []byte(l.Secret), 0o600); err != nil {
+		l.Stop()
+		return nil, err
+	}
+	o.Calls.LiveKitURL, o.Calls.LiveKitAPI, o.Calls.Key, o.Calls.SecretFile = l.URL(), l.URL(), l.Key, secret
+	return l, nil
+}
+
 func devConfig(o DevOptions, s *devstack.Stack, lectern, classroom string) (*config.Config, error) {
 	data := filepath.Join(o.Dir, "lectern")
 	if o.Instance != "" {
@@ -215,8 +239,11 @@ func writeConfig(path string, cfg *config.Config) error {
 	return os.WriteFile(path, b, 0o600)
 }
 
-func devClassroom(s *devstack.Stack, lectern, version string) server.ClassroomConfig {
-	c := server.ClassroomConfig{Lectern: lectern, Companion: s.Companion.UserID, Version: version}
+func devClassroom(s *devstack.Stack, cfg *config.Config, version string) server.ClassroomConfig {
+	c := server.ClassroomConfig{Lectern: cfg.PublicURL, Companion: s.Companion.UserID, Version: version, ElementCall: strings.TrimRight(cfg.Calls.ElementCallURL, "/")}
+	if cfg.Calls.LiveKitURL != "" { // the homeserver of this stack does not name it (MSC4143)
+		c.RTCTransport = cfg.PublicURL + "/livekit/jwt"
+	}
 	for _, h := range s.Homeservers() { // people sign in at the one that their user id names
 		c.Homeservers = append(c.Homeservers, server.Homeserver{Name: h.Name(), URL: h.URL()})
 	}

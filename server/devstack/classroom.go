@@ -24,6 +24,11 @@ func (c *Client) CreateClassroom(ctx context.Context, r Room) (roomID string, er
 	powers := map[string]any{
 		"users": map[string]any{c.UserID: 100}, "users_default": 0, "events_default": 0, "state_default": 50,
 		"invite": 50, "kick": 50, "ban": 50, "redact": 50,
+		// A list replaces the homeserver's own; everybody may take part in calls.
+		"events": map[string]any{
+			"m.room.name": 50, "m.room.avatar": 50, "m.room.canonical_alias": 50, "m.room.power_levels": 100, "m.room.history_visibility": 100,
+			"m.room.tombstone": 100, "m.room.server_acl": 100, "m.room.encryption": 100, "org.matrix.msc3401.call.member": 0,
+		},
 	}
 	invite := r.Members
 	if r.Companion != "" {

@@ -7,8 +7,9 @@ import { until } from "./stack.mjs";
 
 const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
-export function launch() {
-  return chromium.launch({ executablePath: executable(), headless: true, args: FLAGS });
+/** `more`: further switches. */
+export function launch(more = []) {
+  return chromium.launch({ executablePath: executable(), headless: true, args: [...FLAGS, ...more] });
 }
 
 function executable() {

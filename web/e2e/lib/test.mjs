@@ -7,8 +7,8 @@ import { startStack } from "./stack.mjs";
 
 export { assert };
 
-/** Runs `body({ stack, browser, step, person, restart })` and exits with 0 or 1. `args`: flags for `lectern dev`. */
-export async function run(name, { args = [] } = {}, body) {
+/** Runs `body({ stack, browser, step, person, restart })` and exits with 0 or 1. `args`: flags for `lectern dev`, `switches`: for Chromium. */
+export async function run(name, { args = [], switches = [] } = {}, body) {
   const began = Date.now();
   const say = (line) => console.log(`  ${line}`);
   console.log(`e2e ${name}`);
@@ -46,7 +46,7 @@ export async function run(name, { args = [] } = {}, body) {
   try {
     t.stack = await startStack({ args });
     say(`ready after ${t.stack.startMs} ms`);
-    t.browser = await launch();
+    t.browser = await launch(switches);
     await body(t);
     for (const p of people) await p.noteViolations();
     const faults = people.flatMap((p) => p.faults.list.map((f) => `${p.name}: ${f}`));

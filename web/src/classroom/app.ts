@@ -1,5 +1,6 @@
 /** The life of the page outside React: signed out, starting, open, in the way of another tab, failed. */
 import { forgetSession, loadSession, saveSession, signIn, signOut, type Session } from "./account";
+import { Calls } from "./call/calls";
 import type { Config, Homeserver } from "./config";
 import { Grants } from "./grants";
 import { acquire, type Held } from "./lock";
@@ -20,6 +21,7 @@ export type AppState =
 
 export class App {
   readonly prompts = new Prompts();
+  readonly calls = new Calls();
   private value: AppState = { kind: "signedOut", ended: false };
   private readonly listeners = new Set<() => void>();
   private session: Session | null = null;
@@ -59,6 +61,7 @@ export class App {
   }
 
   async signOut(): Promise<void> {
+    await this.calls.leave(); // while the session can still say so
     const { session } = this;
     this.close();
     this.session = null;
@@ -119,6 +122,7 @@ export class App {
   }
 
   private close(): void {
+    this.calls.drop();
     if (this.value.kind === "open") this.value.classroom.close();
     this.held?.release();
     this.held = null;

@@ -25,6 +25,10 @@ export interface Config {
   readonly version: string;
   /** mxc addresses of widgets' pictures, by kind; those that are there. */
   readonly icons: Readonly<Record<string, string>>;
+  /** Where an Element Call lies, without a slash at the end; "" for none. */
+  readonly elementCall: string;
+  /** Token service of calls, for homeservers that name none; "" for none. */
+  readonly rtcTransport: string;
 }
 
 /** Thrown for a configuration that the page cannot work with; the message is for the operator. */
@@ -43,8 +47,11 @@ function origin(v: unknown, what: string): string {
   return s;
 }
 
-/** Reads and checks the configuration. Throws ConfigError. */
-export function parseConfig(json: string): Config {
+/** An address that may be left out. */
+const optional = (v: unknown, what: string): string => (v === undefined || v === "" ? "" : origin(v, what));
+
+/** Reads and checks the configuration. `page`: origin of the page. Throws ConfigError. */
+export function parseConfig(json: string, page = ""): Config {
   let raw: unknown;
   try {
     raw = JSON.parse(json);
@@ -68,6 +75,9 @@ export function parseConfig(json: string): Config {
       role: typeof u["role"] === "string" ? u["role"] : "",
     };
   });
+  const elementCall = optional(raw["elementCall"], "elementCall");
+  // Its frame runs scripts as its own origin: on the page's own it would not be contained at all.
+  if (elementCall !== "" && new URL(elementCall).origin === page) throw new ConfigError("elementCall must lie on another host than this page");
   return {
     homeservers,
     lectern: origin(raw["lectern"], "lectern"),
@@ -75,6 +85,8 @@ export function parseConfig(json: string): Config {
     companion: typeof raw["companion"] === "string" ? raw["companion"] : "",
     version: typeof raw["version"] === "string" ? raw["version"] : "",
     icons: iconsOf(raw["icons"]),
+    elementCall,
+    rtcTransport: optional(raw["rtcTransport"], "rtcTransport"),
   };
 }
 

@@ -91,7 +91,7 @@ export class ClassroomDriver extends WidgetDriver {
     return { roomId: widget.roomId, eventId: event_id };
   }
 
-  override sendDelayedEvent(): Promise<ISendDelayedEventDetails> {
+  override sendDelayedEvent(_delay: number, _eventType: string, _content: object, _stateKey?: string | null, _roomId?: string | null): Promise<ISendDelayedEventDetails> {
     return Promise.reject(new Error("This client does not send delayed events for widgets"));
   }
 

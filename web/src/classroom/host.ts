@@ -3,6 +3,7 @@ import { ClientEvent, RoomStateEvent, type MatrixEvent } from "matrix-js-sdk";
 import { ClientWidgetApi, Widget, type IRoomEvent, type IWidgetApiRequest } from "matrix-widget-api";
 import { ClassroomDriver, rawEvent, type DriverOptions } from "./driver";
 import { admit } from "./guard";
+import { reasonOf } from "./reason";
 import type { Settings } from "./settings";
 import { definitionOf, type RoomWidget } from "./widgets";
 
@@ -12,6 +13,8 @@ export interface HostOptions extends Omit<DriverOptions, "signal"> {
   readonly iframe: HTMLIFrameElement;
   readonly settings: { get(): Settings; subscribe(listener: () => void): () => void };
   readonly onState: (state: HostState) => void;
+  /** Opens the room's call, for Lectern's own page about it; throws with a sentence. Undefined: this widget may not ask. */
+  readonly onOpenCall?: (() => void) | undefined;
 }
 
 const SLOW_MS = 12_000;
@@ -43,6 +46,18 @@ export function hostWidget(o: HostOptions): () => void {
       api.transport.reply(ev.detail, { error: { message: "Not expecting content_loaded: this widget is waited for by its load event" } });
     });
   }
+  if (o.onOpenCall) {
+    const open = o.onOpenCall;
+    api.on("action:com.educationpub.open_call", (ev: CustomEvent<IWidgetApiRequest>) => {
+      ev.preventDefault();
+      try {
+        open();
+        api.transport.reply(ev.detail, {});
+      } catch (err) {
+        api.transport.reply(ev.detail, { error: { message: reasonOf(err) } });
+      }
+    });
+  }
   api.on("preparing", () => {
     clearTimeout(slow); // it answered; from here on the person may be the one who takes their time
   });
@@ -67,15 +82,13 @@ export function hostWidget(o: HostOptions): () => void {
     unsubscribe();
     unfeed();
     api.stop();
-    // What the library still has under way would fail as unhandled rejections; nobody waits for it any more.
-    Object.assign(api.transport, { send: () => new Promise<never>(() => {}) });
-    api.removeAllListeners();
+    silence(api);
     release();
   };
 }
 
 /** The widget may refuse or not know a push; nothing depends on the answer. */
-const ignored = (): void => {};
+export const ignored = (): void => {};
 
 /** Feeds the room's events to the widget; the API drops what the widget may not see. */
 function feed(api: ClientWidgetApi, { classroom, widget }: { classroom: HostOptions["classroom"]; widget: RoomWidget }): () => void {
@@ -105,8 +118,14 @@ function feed(api: ClientWidgetApi, { classroom, widget }: { classroom: HostOpti
   };
 }
 
+/** After stop: what the library still has under way would fail as unhandled rejections; nobody waits for it any more. */
+export function silence(api: ClientWidgetApi): void {
+  Object.assign(api.transport, { send: () => new Promise<never>(() => {}) });
+  api.removeAllListeners();
+}
+
 /** The library's transport writes every message to the console, identity tokens among them. Same sending, without that. */
-function quiet(api: ClientWidgetApi, frame: Window, origin: string): void {
+export function quiet(api: ClientWidgetApi, frame: Window, origin: string): void {
   const transport = api.transport as unknown as { sendInternal(message: unknown): void };
   transport.sendInternal = (message) => frame.postMessage(message, origin);
 }

@@ -17,6 +17,8 @@ import type { Session } from "./account";
 import { WIDGET_TYPE, type WidgetState } from "./add/board";
 import { RoomServer } from "./add/server";
 import type { Client } from "./add/setup";
+import { inCall } from "./call/members";
+import { memberEvents } from "./call/state";
 import { serverOf } from "./config";
 import { shownName } from "./names";
 import { reasonOf } from "./reason";
@@ -49,6 +51,8 @@ export interface RoomDetail {
   readonly widgets: readonly RoomWidget[];
   readonly members: readonly MemberView[];
   readonly powers: Powers;
+  /** User ids of those who are in the room's call. */
+  readonly call: readonly string[];
   /** Widget events without a widget: removed ones. */
   readonly empty: readonly WidgetState[];
 }
@@ -147,7 +151,7 @@ export class Classroom implements Client {
     if (cached?.version === this.snap.version) return cached.detail;
     const room = this.client.getRoom(roomId);
     const summary = room && summaryOf(room);
-    const detail = room && summary?.membership === "join" ? { summary, widgets: widgetsOf(room), members: this.membersOf(room), powers: powersOf(room), empty: emptyOf(room) } : null;
+    const detail = room && summary?.membership === "join" ? { summary, widgets: widgetsOf(room), members: this.membersOf(room), powers: powersOf(room), call: callOf(room), empty: emptyOf(room) } : null;
     this.details.set(roomId, { version: this.snap.version, detail });
     return detail;
   }
@@ -357,6 +361,8 @@ function widgetsOf(room: Room): RoomWidget[] {
     ),
   );
 }
+
+const callOf = (room: Room): string[] => inCall(memberEvents(room), (id) => room.getMember(id)?.membership === "join", Date.now());
 
 function emptyOf(room: Room): WidgetState[] {
   return stateEvents(room, WIDGET_TYPE)

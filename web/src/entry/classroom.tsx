@@ -15,7 +15,7 @@ const memory = openMemory();
 const settings = new SettingsStore(memory);
 
 try {
-  const app = new App(parseConfig(document.getElementById("lectern-config")?.textContent ?? ""), memory, settings);
+  const app = new App(parseConfig(document.getElementById("lectern-config")?.textContent ?? "", window.location.origin), memory, settings);
   root.render(<Root app={app} />);
   void app.resume();
 } catch (err) {

@@ -1,4 +1,5 @@
 /** Power levels: what adding boards needs, and the one rewrite that gives Lectern its own. */
+import { MEMBER } from "../call/allow";
 import { powerOf, stateLevel, type Powers } from "../roles";
 import type { Content } from "./board";
 
@@ -30,6 +31,19 @@ export function grant(powers: Powers, who: string, by: string): Grant {
   return { kind: "rewrite", level, content: { ...content, users: { ...users, [who]: level } } };
 }
 
+/** Homeservers' own levels, which a list of events replaces; and everybody may take part in calls. */
+const EVENTS: Content = {
+  "m.room.name": 50,
+  "m.room.avatar": 50,
+  "m.room.canonical_alias": 50,
+  "m.room.power_levels": 100,
+  "m.room.history_visibility": 100,
+  "m.room.tombstone": 100,
+  "m.room.server_acl": 100,
+  "m.room.encryption": 100,
+  [MEMBER]: 0,
+};
+
 /** The power levels of a new classroom, as `lectern dev` makes them (SPEC DV5). Creators stand above all since room version 12 and must not be listed. */
 export function classroomLevels(creator: string, companion: string, roomVersion: string): Content {
   const creatorsListed = !(Number(roomVersion) >= 12);
@@ -38,6 +52,7 @@ export function classroomLevels(creator: string, companion: string, roomVersion:
     users_default: 0,
     events_default: 0,
     state_default: 50,
+    events: EVENTS,
     invite: 50,
     kick: 50,
     ban: 50,

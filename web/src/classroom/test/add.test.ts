@@ -44,7 +44,9 @@ describe("AD2 Lectern's power level", () => {
     expect(grant({ powerLevels: undefined, create: create() }, "@lectern:x", "@creator:x")).toEqual({ kind: "enough" });
   });
   test("AD10 a new classroom: creators are listed before version 12 and not since", () => {
-    expect(classroomLevels("@t:x", "@l:x", "10")).toEqual({ users: { "@t:x": 100, "@l:x": 50 }, users_default: 0, events_default: 0, state_default: 50, invite: 50, kick: 50, ban: 50, redact: 50 });
+    expect(classroomLevels("@t:x", "@l:x", "10")).toMatchObject({ users: { "@t:x": 100, "@l:x": 50 }, users_default: 0, events_default: 0, state_default: 50, invite: 50, kick: 50, ban: 50, redact: 50 });
+    expect(classroomLevels("@t:x", "@l:x", "10")["events"]).toMatchObject({ "m.room.power_levels": 100, "org.matrix.msc3401.call.member": 0 });
+    expect(classroomLevels("@t:x", "@l:x", "10")["events"]).not.toHaveProperty(["m.room.encrypted"]);
     expect(classroomLevels("@t:x", "@l:x", "12")["users"]).toEqual({ "@l:x": 50 });
     expect(classroomLevels("@t:x", "@l:x", "")["users"]).toEqual({ "@t:x": 100, "@l:x": 50 });
   });

@@ -1,9 +1,10 @@
-import { useRef, useState, type KeyboardEvent } from "react";
+import { useEffect, useRef, useState, type KeyboardEvent } from "react";
 import type { Grants } from "../grants";
 import type { Classroom, RoomDetail } from "../matrix";
 import { AddDialog } from "./AddDialog";
 import { mayAdd, powerSentence } from "./AddPanel";
 import { reasonOf } from "../reason";
+import { CallButton } from "./CallButton";
 import { useApp, useT } from "./context";
 import { Members } from "./Members";
 import { Icon, Notice } from "./parts";
@@ -15,11 +16,15 @@ interface Props {
   readonly detail: RoomDetail;
   readonly onBack: () => void;
   readonly onNavigate: (roomId: string) => void;
+  /** Opens this room's call. Throws with a sentence where that cannot be. */
+  readonly onCall: () => void;
+  /** A call is in front, beside the board: there is less place. */
+  readonly inCall: boolean;
 }
 
 const PEOPLE = "people";
 
-export function RoomPane({ classroom, grants, detail, onBack, onNavigate }: Props) {
+export function RoomPane({ classroom, grants, detail, onBack, onNavigate, onCall, inCall }: Props) {
   const app = useApp();
   const t = useT();
   const { summary, widgets, members } = detail;
@@ -35,6 +40,10 @@ export function RoomPane({ classroom, grants, detail, onBack, onNavigate }: Prop
   const opened = useRef(new Set<string>());
   if (active) opened.current.add(active.id);
   const tabs = useRef<HTMLDivElement>(null);
+  // Beside a call there is no place for the list as well; whoever opens it again has it over the board.
+  useEffect(() => {
+    if (inCall && window.innerWidth < 1600) setPeople(false);
+  }, [inCall]);
   const present = members.filter((m) => m.membership === "join").length;
   const count = present === 1 ? t("members.countOne") : t("members.count", { count: present });
 
@@ -64,6 +73,7 @@ export function RoomPane({ classroom, grants, detail, onBack, onNavigate }: Prop
           <span className="chip-text">{summary.encrypted ? t("rooms.encrypted") : t("rooms.unencrypted")}</span>
         </span>
         <span className="grow" />
+        {app.config.elementCall !== "" && <CallButton classroom={classroom} detail={detail} onOpen={onCall} />}
         <button className={may ? "button small add-button" : "button quiet"} aria-haspopup="dialog" aria-label={may ? t("add.open") : t("add.openView")} title={may ? undefined : t("add.openView")} data-testid="add-open" onClick={() => setAdding(true)}>
           <Icon name={may ? "plus" : "board"} />{may && <span className="chip-text">{t("add.open")}</span>}
         </button>
@@ -90,7 +100,7 @@ export function RoomPane({ classroom, grants, detail, onBack, onNavigate }: Prop
             .filter((w) => w === active || opened.current.has(w.id))
             .map((w) => (
               <div key={w.id} className="tile" hidden={w !== active}>
-                <WidgetTile classroom={classroom} grants={grants} widget={w} addedBy={members.find((m) => m.userId === w.sender)?.name ?? w.sender} onNavigate={onNavigate} />
+                <WidgetTile classroom={classroom} grants={grants} widget={w} addedBy={members.find((m) => m.userId === w.sender)?.name ?? w.sender} onNavigate={onNavigate} onCall={onCall} />
               </div>
             ))}
         </div>

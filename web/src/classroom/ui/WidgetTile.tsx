@@ -1,4 +1,5 @@
 import { useLayoutEffect, useRef, useState } from "react";
+import { isCallLauncher } from "../call/address";
 import type { Grants } from "../grants";
 import { hostWidget, type HostState } from "../host";
 import type { Classroom } from "../matrix";
@@ -12,6 +13,7 @@ interface Props {
   readonly widget: RoomWidget;
   readonly addedBy: string;
   readonly onNavigate: (roomId: string) => void;
+  readonly onCall: () => void;
 }
 
 /** A widget: first the question whether to load it (unless we added it or said yes before), then its iframe. */
@@ -51,7 +53,7 @@ function Consent({ widget, addedBy, onOpen }: Props & { readonly onOpen: () => v
   );
 }
 
-function Frame({ classroom, grants, widget, onNavigate, onRetry }: Props & { readonly onRetry: () => void }) {
+function Frame({ classroom, grants, widget, onNavigate, onCall, onRetry }: Props & { readonly onRetry: () => void }) {
   const app = useApp();
   const t = useT();
   const iframe = useRef<HTMLIFrameElement>(null);
@@ -72,14 +74,15 @@ function Frame({ classroom, grants, widget, onNavigate, onRetry }: Props & { rea
       window.location.href,
     ),
   );
-  const [first] = useState({ widget, onNavigate });
+  const [first] = useState({ widget, onNavigate, onCall });
 
   // Before the browser can have loaded anything: the widget API must be listening when the iframe's load event comes.
   useLayoutEffect(() => {
     const element = iframe.current;
     if (!element) return;
     grants.rememberLoad(first.widget); // also for who added it: another moderator may rename it, and is its sender then
-    return hostWidget({ iframe: element, classroom, grants, widget: first.widget, onNavigate: first.onNavigate, prompts: app.prompts, settings: app.settings, onState: setState });
+    const onOpenCall = isCallLauncher(first.widget.url, app.config.lectern) ? first.onCall : undefined;
+    return hostWidget({ iframe: element, classroom, grants, widget: first.widget, onNavigate: first.onNavigate, prompts: app.prompts, settings: app.settings, onState: setState, onOpenCall });
   }, [app, classroom, grants, first]);
 
   const { host } = new URL(widget.url);
