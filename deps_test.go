@@ -44,8 +44,13 @@ var bans = []ban{
 		reason: "only the companion speaks Matrix; others declare what they need of it",
 	},
 	{
-		from: []string{"..."}, except: []string{"server/transport/...", "server/lectern-load/..."}, to: []string{"github.com/pion/..."},
+		from: []string{"..."}, except: []string{"server/transport/...", "server/lectern-load/...", "server/turn"}, to: []string{"github.com/pion/..."},
 		reason: "only the transport knows data channels (and the load generator, its peer); boards see sessions",
+	},
+	{
+		from:   []string{"server/turn"},
+		to:     []string{"github.com/pion/webrtc/...", "github.com/pion/ice/...", "github.com/pion/datachannel/...", "github.com/pion/sdp/...", "./server/...", "./crdt/..."},
+		reason: "the relay carries packets of whoever has a credential: of pion it takes the TURN server, and of Lectern nothing",
 	},
 	{
 		from: []string{"..."}, except: []string{"server/store/...", "server/matrix/...", "server/devstack/scan"}, to: []string{"github.com/mattn/go-sqlite3"},

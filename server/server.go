@@ -21,6 +21,7 @@ import (
 	"github.com/educationpub/lectern/crdt/board"
 	"github.com/educationpub/lectern/server/checkpoint"
 	"github.com/educationpub/lectern/server/identity"
+	"github.com/educationpub/lectern/server/turn"
 )
 
 // Config are the parts the server stands on.
@@ -60,10 +61,12 @@ type Config struct {
 	// AddPage adds an empty page behind the others.
 	AddPage func(ctx context.Context, st identity.StoredSession) (board.DocID, error)
 	// Show puts a widget of ours above the messages of its room, for a person who may arrange it: "top", or "full", "level", "self" as in docs/protocol.md §8.
-	Show    func(ctx context.Context, person, room, widget string) (string, error)
-	Roles   Roles
-	Setup   Setup
-	Homes   Homes
+	Show  func(ctx context.Context, person, room, widget string) (string, error)
+	Roles Roles
+	Setup Setup
+	Homes Homes
+	// ICE makes credentials for one client at every call; nil where there is no TURN server.
+	ICE     func() []turn.Credential
 	Connect http.Handler // /v1/connect
 	// Calls is the focus, nil where calls are not configured; ElementCall is where the classroom page finds an Element Call, "" for nowhere.
 	Calls       Calls
@@ -94,6 +97,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.Icons == nil {
 		cfg.Icons = func() map[string]string { return map[string]string{} }
+	}
+	if cfg.ICE == nil {
+		cfg.ICE = func() []turn.Credential { return []turn.Credential{} }
 	}
 	if len(cfg.ClientOrigins) == 0 {
 		cfg.Log.Error("client_origins is empty: no Matrix client can show a widget")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/educationpub/lectern/crdt/board"
 	"github.com/educationpub/lectern/server/identity"
+	"github.com/educationpub/lectern/server/turn"
 )
 
 const maxLogin = 16 << 10
@@ -33,14 +34,15 @@ type loginRequest struct {
 }
 
 type loginAnswer struct {
-	Token     string      `json:"token"`
-	ExpiresMS int64       `json:"expires_in_ms"`
-	UserID    string      `json:"user_id"`
-	Role      string      `json:"role"`
-	Board     boardAnswer `json:"board"`
-	Companion string      `json:"companion"`
-	Encrypted bool        `json:"encrypted"`
-	Docs      []docAnswer `json:"docs"`
+	Token     string            `json:"token"`
+	ExpiresMS int64             `json:"expires_in_ms"`
+	UserID    string            `json:"user_id"`
+	Role      string            `json:"role"`
+	Board     boardAnswer       `json:"board"`
+	Companion string            `json:"companion"`
+	Encrypted bool              `json:"encrypted"`
+	Docs      []docAnswer       `json:"docs"`
+	ICE       []turn.Credential `json:"ice_servers"`
 }
 
 type boardAnswer struct {
@@ -76,7 +78,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	writeJSON(w, http.StatusOK, loginAnswer{
 		Token: g.Token, ExpiresMS: g.Expires.Milliseconds(), UserID: string(g.Session.Person), Role: g.Role.String(),
 		Board:     boardAnswer{string(g.Session.Board), g.Session.Kind},
-		Companion: s.cfg.Companion, Encrypted: s.cfg.Encrypted(g.Session.Room), Docs: docs,
+		Companion: s.cfg.Companion, Encrypted: s.cfg.Encrypted(g.Session.Room), Docs: docs, ICE: s.cfg.ICE(),
 	})
 	return nil
 }
@@ -87,9 +89,10 @@ func (s *Server) refresh(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	writeJSON(w, http.StatusOK, struct {
-		Token     string `json:"token"`
-		ExpiresMS int64  `json:"expires_in_ms"`
-	}{token, life.Milliseconds()})
+		Token     string            `json:"token"`
+		ExpiresMS int64             `json:"expires_in_ms"`
+		ICE       []turn.Credential `json:"ice_servers"`
+	}{token, life.Milliseconds(), s.cfg.ICE()})
 	return nil
 }
 

@@ -29,6 +29,7 @@ import (
 	"github.com/educationpub/lectern/server/matrix/openid"
 	"github.com/educationpub/lectern/server/store"
 	"github.com/educationpub/lectern/server/transport"
+	"github.com/educationpub/lectern/server/turn"
 	"github.com/educationpub/lectern/server/upgrade"
 	"github.com/educationpub/lectern/server/wire"
 	"github.com/educationpub/lectern/web"
@@ -162,6 +163,8 @@ type parts struct {
 	hub         *board.Hub
 	checkpoints *checkpoint.Checkpointer
 	transport   *transport.Server
+	credentials *turn.Credentials // nil: no TURN server for clients
+	turn        *turn.Server      // nil: none is built in
 	web         *server.Server
 	faults      chan struct{} // storing has begun to fail, or works again
 	rooms       chan string   // rooms whose members changed, for the slower part of the reaction
@@ -231,11 +234,14 @@ func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err er
 	if err := p.focus(ctx, m); err != nil {
 		return nil, err
 	}
+	if err := p.openTURN(); err != nil {
+		return nil, err
+	}
 	p.upgrades = upgrade.New(upgrade.Config{Rooms: p.companion, Boards: p.store, Mover: p.checkpoints, Log: o.Log})
 	p.web, err = server.New(server.Config{
 		PublicURL: cfg.PublicURL, ClientOrigins: cfg.ClientOrigins, TrustedProxies: config.Prefixes(cfg.TrustedProxies), Version: o.Version,
 		Companion: cfg.Matrix.UserID, ArchiveDays: cfg.Storage.ArchiveDays, Dist: web.Files(), Identity: p.identity, Challenge: cfg.ModeratorProof == "challenge", Encrypted: p.companion.Encrypted, RoomName: p.roomName, Icons: p.companion.Icons, Boards: p.store, Snapshots: p.checkpoints,
-		Scene: p.scene, AddPage: p.addPage, Rule: p.rule, Gather: p.gather, Hand: p.hand, LetErase: p.letErase, History: history{p.hub}, Show: p.commands.Show, Roles: p.commands, Setup: p.commands, Homes: p.checkpoints, Calls: p.callsForWeb(), ElementCall: cfg.Calls.ElementCallURL, Connect: p.transport, Ready: p.ready, Registry: p.registry, Log: o.Log,
+		Scene: p.scene, AddPage: p.addPage, Rule: p.rule, Gather: p.gather, Hand: p.hand, LetErase: p.letErase, History: history{p.hub}, Show: p.commands.Show, Roles: p.commands, Setup: p.commands, Homes: p.checkpoints, Calls: p.callsForWeb(), ElementCall: cfg.Calls.ElementCallURL, Connect: p.transport, ICE: p.iceServers, Ready: p.ready, Registry: p.registry, Log: o.Log,
 	})
 	return p, err
 }
@@ -369,6 +375,11 @@ func (p *parts) drain(ctx context.Context) {
 }
 
 func (p *parts) close() {
+	if p.turn != nil {
+		if err := p.turn.Close(); err != nil {
+			p.log.Warn("close TURN", "err", err)
+		}
+	}
 	if p.companion != nil {
 		if err := p.companion.Close(); err != nil {
 			p.log.Warn("close companion", "err", err)

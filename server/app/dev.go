@@ -211,11 +211,12 @@ func devConfig(o DevOptions, s *devstack.Stack, lectern, classroom string) (*con
 		Matrix:  config.Matrix{Homeserver: s.Homeserver.URL(), UserID: s.Companion.UserID, PasswordFile: pw, AcceptCompanions: s.Others, StableWidgets: o.StableWidgets},
 		OpenID:  config.OpenID{AllowCIDRs: []string{"127.0.0.0/8", "::1/128"}, InsecureTLS: true},
 		RTC:     config.RTC{Listen: "127.0.0.1:0", Loopback: true},
+		Turn:    config.Turn{Listen: "127.0.0.1:0"},
 		Storage: config.Storage{KeysAtRest: new(!o.NoKeysAtRest)},
 		Metrics: config.Metrics{Listen: o.Metrics},
 	}
 	if o.NoDataChannel {
-		cfg.RTC.Listen = ""
+		cfg.RTC.Listen, cfg.Turn.Listen = "", ""
 	}
 	cfg.Defaults()
 	if err := cfg.Validate(); err != nil {

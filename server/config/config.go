@@ -45,6 +45,7 @@ type Config struct {
 	Matrix  Matrix  `yaml:"matrix"`
 	OpenID  OpenID  `yaml:"openid"`
 	RTC     RTC     `yaml:"rtc"`
+	Turn    Turn    `yaml:"turn"`
 	Calls   Calls   `yaml:"calls"`
 	Storage Storage `yaml:"storage"`
 	Metrics Metrics `yaml:"metrics"`
@@ -96,6 +97,26 @@ type RTC struct {
 	Loopback bool `yaml:"loopback"`
 	// LogPeople: boards with more people move their durable lane to the WebSocket. Default 60.
 	LogPeople int `yaml:"log_people"`
+}
+
+// Turn helps clients whose network lets only known ports through: their data channels, and their calls, run through a relay. docs/turn.md tells how to set it up, built in
+// or with coturn. Without it boards run over the WebSocket there.
+type Turn struct {
+	// Listen is the address of the built-in TURN server, UDP and TCP, "192.0.2.7:3478". Relays are bound to its IP address; with ":3478", to the one that leads to public_ip.
+	// Empty: none is built in.
+	Listen string `yaml:"listen"`
+	// PublicIP is the address by which clients know this machine, behind a NAT or in a container. Default: rtc.public_ip.
+	PublicIP string `yaml:"public_ip"`
+	// Realm is a name for the built-in server, which nobody sees. Default: the host of public_url.
+	Realm string `yaml:"realm"`
+	// SecretFile holds the secret that credentials are made with, a line of at least 24 characters. For the built-in server it is made at first start; default: data/turn.secret.
+	// For coturn it is the line in static-auth-secret.
+	SecretFile string `yaml:"secret_file"`
+	// URLs are what clients are told, "turn:turn.school.example:3478?transport=udp". Default: those of the built-in server. Without listen they name a coturn.
+	URLs []string `yaml:"urls"`
+	// Peers are addresses that the built-in server's relays may reach besides Lectern's data channels, "203.0.113.9:7882" for LiveKit, or a range with all its ports,
+	// "203.0.113.9/32". Everything else is refused.
+	Peers []string `yaml:"peers"`
 }
 
 // Calls makes Lectern the focus of its homeserver's calls (Element Call): it says who may join them on your LiveKit server.
@@ -230,6 +251,7 @@ func (c *Config) Defaults() {
 	if c.Storage.ArchiveDays == 0 {
 		c.Storage.ArchiveDays = 400
 	}
+	c.turnDefaults()
 	def(&c.Calls.LiveKitAPI, c.Calls.LiveKitURL)
 	if c.Calls.MaxParticipants == 0 {
 		c.Calls.MaxParticipants = 150
@@ -293,6 +315,7 @@ func (c *Config) Validate() error {
 			bad("rtc.public_ip: %q is not an IP address", c.RTC.PublicIP)
 		}
 	}
+	c.Turn.validate(bad)
 	c.Calls.validate(bad)
 	switch c.Log.Level {
 	case "debug", "info", "warn", "error":

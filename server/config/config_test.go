@@ -59,6 +59,24 @@ func TestLoad(t *testing.T) {
 		"a call of one":          {good + "calls: {livekit_url: wss://l.example, key: k, secret_file: f, max_participants: 1}\n", "", "calls.max_participants"},
 		"no page of calls":       {good, "LECTERN_CALLS_ELEMENT_CALL_URL=call.example", "calls.element_call_url"},
 		"no workers":             {good, "LECTERN_WORKER_PARALLEL=-1", "worker.parallel"},
+
+		"TURN on a name":                {good, "LECTERN_TURN_LISTEN=turn.school.example:3478", "turn.listen"},
+		"TURN without a port":           {good, "LECTERN_TURN_LISTEN=192.0.2.7", "turn.listen"},
+		"TURN on any port":              {good, "LECTERN_TURN_LISTEN=192.0.2.7:0", "turn.listen"},
+		"TURN everywhere and nowhere":   {good, "LECTERN_TURN_LISTEN=:3478", "turn.public_ip is needed"},
+		"TURN known by a name":          {good + "turn: {listen: ':3478', public_ip: school.example}\n", "", "turn.public_ip"},
+		"TURN of two families":          {good + "turn: {listen: '192.0.2.7:3478', public_ip: '2001:db8::1'}\n", "", "IPv4"},
+		"a TURN URL of the web":         {good + "turn: {listen: '192.0.2.7:3478', urls: ['https://turn.school.example']}\n", "", "turn.urls"},
+		"a TURN URL without a host":     {good + "turn: {listen: '192.0.2.7:3478', urls: ['turn:?transport=udp']}\n", "", "turn.urls"},
+		"a TURN URL with a path":        {good + "turn: {listen: '192.0.2.7:3478', urls: ['turn:turn.example/x']}\n", "", "turn.urls"},
+		"a TURN URL over smoke signals": {good + "turn: {listen: '192.0.2.7:3478', urls: ['turn:turn.example?transport=smoke']}\n", "", "turn.urls"},
+		"too many TURN URLs":            {good + "turn: {listen: '192.0.2.7:3478', urls: [turn:a, turn:b, turn:c, turn:d, turn:e, turn:f, turn:g]}\n", "", "turn.urls"},
+		"coturn without a secret":       {good + "turn: {urls: ['turn:turn.example']}\n", "", "turn.secret_file"},
+		"a secret for no TURN":          {good + "turn: {secret_file: x}\n", "", "turn.listen or turn.urls"},
+		"peers of coturn":               {good + "turn: {urls: ['turn:turn.example'], secret_file: x, peers: ['192.0.2.7:1']}\n", "", "turn.peers"},
+		"a relay to everywhere":         {good + "turn: {listen: '192.0.2.7:3478', peers: ['0.0.0.0/0']}\n", "", "turn.peers"},
+		"a relay to this machine":       {good + "turn: {listen: '192.0.2.7:3478', peers: ['127.0.0.1/32']}\n", "", "turn.peers"},
+		"a relay to a name":             {good + "turn: {listen: '192.0.2.7:3478', peers: ['livekit:7882']}\n", "", "turn.peers"},
 	} {
 		t.Run("DV11 "+name+" is refused with its name", func(t *testing.T) {
 			var env []string
@@ -74,6 +92,40 @@ func TestLoad(t *testing.T) {
 	t.Run("DV11 a missing file is an error", func(t *testing.T) {
 		if _, err := Load("/nonexistent/lectern.yaml", nil); err == nil {
 			t.Error("no error")
+		}
+	})
+}
+
+func TestTurn(t *testing.T) {
+	load := func(t *testing.T, section string) Turn {
+		t.Helper()
+		c, err := Load(write(t, good+"data: /d\nrtc: {public_ip: 203.0.113.7}\nturn: "+section+"\n"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Turn
+	}
+	t.Run("TN10 the built-in server knows its secret's place, its realm and the public address", func(t *testing.T) {
+		got := load(t, "{listen: '192.0.2.7:3478', peers: ['203.0.113.9:7882', '203.0.113.10/32']}")
+		if got.SecretFile != "/d/turn.secret" || got.Realm != "lectern.school.example" || got.PublicIP != "203.0.113.7" || len(got.URLs) != 0 {
+			t.Errorf("got %+v", got)
+		}
+	})
+	t.Run("TN10 given ones stay", func(t *testing.T) {
+		got := load(t, "{listen: '[2001:db8::1]:3478', public_ip: '2001:db8::1', realm: r, secret_file: s, urls: ['turn:[2001:db8::1]:3478', 'turns:turn.example:443?transport=tcp', 'turn:turn.example?transport=udp']}")
+		if got.SecretFile != "s" || got.Realm != "r" || got.PublicIP != "2001:db8::1" || len(got.URLs) != 3 {
+			t.Errorf("got %+v", got)
+		}
+	})
+	t.Run("TN10 coturn needs its URLs and the secret, and nothing more", func(t *testing.T) {
+		got := load(t, "{secret_file: s, urls: ['turn:turn.example']}")
+		if got.Listen != "" || got.Realm != "" || got.PublicIP != "" {
+			t.Errorf("got %+v", got)
+		}
+	})
+	t.Run("TN10 without any of it there is none", func(t *testing.T) {
+		if got := load(t, "{}"); got.Listen != "" || got.SecretFile != "" {
+			t.Errorf("got %+v", got)
 		}
 	})
 }

@@ -27,8 +27,6 @@ type RTC struct {
 	PublicIP string
 	// Loopback announces loopback addresses. Development and tests only.
 	Loopback bool
-	// ICE are servers for the clients (TURN).
-	ICE []wire.ICE
 	// LogPeople: boards with more people keep the log on the WebSocket. 0: no such limit.
 	LogPeople int
 	// Max PeerConnections at a time, 500 if 0.

@@ -324,7 +324,7 @@ func (w *writer) welcome(b board.Welcome) wire.Welcome {
 		Board: string(b.Meta.ID), Kind: b.Meta.Kind, Encrypted: w.c.auth.Encrypted, Companion: w.s.cfg.Companion,
 		Docs: make([]wire.Doc, 0, len(b.Meta.Docs)), Resume: b.Resume, Saved: saved(b.Saved),
 		Limits: wire.Limits{Change: wire.MaxChange, Ops: wire.MaxOps, Frame: wire.MaxFrame, Live: wire.MaxLive, LiveHz: uint64(w.s.lim.LivePerSec)},
-		RTC:    w.s.rtc != nil, ICE: w.s.cfg.RTC.ICE,
+		RTC:    w.s.rtc != nil,
 	}
 	if b.Actor == (board.ActorID{}) {
 		f.Actor = nil

@@ -54,7 +54,6 @@ type (
 		Saved     Saved  `cbor:"saved"`
 		Limits    Limits `cbor:"limits"`
 		RTC       bool   `cbor:"rtc"`
-		ICE       []ICE  `cbor:"ice"`
 		Rules     []byte `cbor:"rules,omitempty"`
 	}
 	// Doc says from where a document is joined; Seq 0: from its genesis.
@@ -70,12 +69,6 @@ type (
 		Frame  uint64 `cbor:"frame"`
 		Live   uint64 `cbor:"live"`
 		LiveHz uint64 `cbor:"live_hz"`
-	}
-	// ICE is a server for the client's connectivity checks (RFC 8445).
-	ICE struct {
-		URLs       []string `cbor:"urls"`
-		Username   string   `cbor:"username"`
-		Credential string   `cbor:"credential"`
 	}
 	// Entries carries committed entries; the i-th has seq From + i.
 	Entries struct {

@@ -73,12 +73,12 @@ var golden = []struct {
 		Log: "k3v9", Seq: 812, Session: 7, Role: "participant", Actor: actor, Board: "abcdefghijklmnopqrstuvwxyz", Kind: "whiteboard",
 		Encrypted: true, Companion: "@lectern:example.org", Docs: []Doc{{Doc: "index"}, {Doc: page, Epoch: 1, Seq: 800}},
 		Saved: Saved{Seq: 800, At: 1766430000123}, Limits: Limits{Change: MaxChange, Ops: MaxOps, Frame: MaxFrame, Live: MaxLive, LiveHz: MaxLiveHz},
-		RTC: true, ICE: []ICE{{URLs: []string{"turn:turn.example.org:3478"}, Username: "1766430000:x", Credential: "c"}},
+		RTC: true,
 	}},
 	{"welcome, resumed, viewer", "server", Welcome{
 		Log: "k3v9", Seq: 812, Session: 4294967295, Role: "viewer", Actor: []byte{}, Board: "abcdefghijklmnopqrstuvwxyz", Kind: "whiteboard",
 		Companion: "@lectern:example.org", Docs: []Doc{{Doc: page}}, Resume: true, Saved: Saved{Problem: "unreachable", Since: 1766430011000},
-		Limits: Limits{Change: MaxChange, Ops: MaxOps, Frame: MaxFrame, Live: MaxLive, LiveHz: MaxLiveHz}, ICE: []ICE{},
+		Limits: Limits{Change: MaxChange, Ops: MaxOps, Frame: MaxFrame, Live: MaxLive, LiveHz: MaxLiveHz},
 	}},
 	{"entries, one", "server", Entries{From: 1, Entries: []Entry{{Doc: page, Kind: 1, Actor: actor, Bytes: chunk}}}},
 	{"entries, two documents and a squash", "server", Entries{From: 65536, Entries: []Entry{

@@ -2,7 +2,8 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { backoff } from "../src/link/backoff";
 import { Link, type LinkState } from "../src/link/link";
 import { Outbox } from "../src/link/outbox";
-import { Refused } from "../src/link/session";
+import { openPeer } from "../src/link/peer";
+import { Refused, Session, type IceServer, type OpenID } from "../src/link/session";
 import type { Entry, Welcome } from "../src/wire/frames";
 import { seeded } from "./support/random";
 import { FakeServer } from "./support/server";
@@ -21,7 +22,7 @@ function setup(options: { rtc?: boolean; token?: () => Promise<string>; seed?: n
   const acked: number[] = [];
   const welcomes: { w: Welcome; foreign: boolean }[] = [];
   const events: string[] = [];
-  const session = { forget: vi.fn(), token: options.token ?? (() => Promise.resolve("token")) };
+  const session = { iceServers: [] as readonly IceServer[], forget: vi.fn(), token: options.token ?? (() => Promise.resolve("token")) };
   const link = new Link(
     { session, openSocket: server.openSocket, ...(options.rtc ? { openPeer: server.openPeer } : {}), random: seeded(options.seed ?? 1) },
     {
@@ -165,6 +166,54 @@ describe("link", () => {
     await t.settle();
     expect([t.got, t.acked]).toEqual([[1, 2], [1, 2]]);
     t.link.close("left", "");
+  });
+  test("TN11 every attempt at a channel is told the newest TURN credentials", async () => {
+    const t = setup({ rtc: true });
+    const named = (username: string) => [{ urls: ["turn:turn.example.org:3478"], username, credential: "c", expires_ms: 3_600_000 }];
+    t.session.iceServers = named("first");
+    t.link.connect();
+    await t.settle();
+    t.session.iceServers = named("second"); // a refresh meanwhile
+    t.server.open!.dropPeer();
+    for (let s = 0; s < 40 && t.server.told.length < 2; s++) {
+      await vi.advanceTimersByTimeAsync(1_000);
+      await t.settle();
+    }
+    expect(t.server.told.map(([s]) => s?.username)).toEqual(["first", "second"]);
+    t.link.close("left", "");
+  });
+  test("TN11 credentials come with the sign-in and with every refresh; a server that gives none is none", async () => {
+    const served = (username: string) => ({ urls: ["turn:turn.example.org:3478"], username, credential: "c", expires_ms: 3_600_000 });
+    const answers: object[] = [
+      { token: "a", expires_in_ms: 900_000, ice_servers: [served("in")] },
+      { token: "b", expires_in_ms: 900_000, ice_servers: [served("fresh")] },
+      { token: "c", expires_in_ms: 900_000, ice_servers: [] },
+    ];
+    const session = new Session({ roomId: "!r", widgetId: "w", openid: () => Promise.resolve({} as OpenID), fetch: () => Promise.resolve(Response.json(answers.shift())) });
+    const names = () => session.iceServers.map((s) => s.username);
+    expect(names()).toEqual([]);
+    await session.begin();
+    expect(names()).toEqual(["in"]);
+    await vi.advanceTimersByTimeAsync(450_000);
+    expect(names()).toEqual(["fresh"]);
+    await vi.advanceTimersByTimeAsync(450_000);
+    expect(names()).toEqual([]);
+    session.forget();
+  });
+  test("TN11 a TURN address that the browser does not take costs no data channel", () => {
+    const made: (RTCConfiguration | undefined)[] = [];
+    vi.stubGlobal("RTCPeerConnection", class {
+      constructor(c?: RTCConfiguration) {
+        made.push(c);
+        if (c?.iceServers?.length) throw new SyntaxError("not a TURN address");
+      }
+      createDataChannel = () => ({});
+    });
+    vi.spyOn(console, "warn").mockImplementation(() => undefined);
+    openPeer({ opened: () => undefined, received: () => undefined, closed: () => undefined }, [{ urls: ["turn:?"], username: "u", credential: "c", expires_ms: 1 }]);
+    expect(made).toEqual([{ iceServers: [{ urls: ["turn:?"], username: "u", credential: "c" }] }, undefined]);
+    vi.unstubAllGlobals();
+    vi.restoreAllMocks();
   });
   test("WG54 close codes", async () => {
     for (const [code, expected] of [[4403, "closed"], [1001, "resuming"], [4408, "resuming"], [4410, "resuming"], [4429, "resuming"], [4401, "resuming"], [4409, "resuming"]] as const) {

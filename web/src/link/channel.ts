@@ -1,6 +1,7 @@
-import { encodeFrame, type ClientFrame, type Lane, type Welcome } from "../wire/frames";
+import { encodeFrame, type ClientFrame, type Lane } from "../wire/frames";
 import { backoff } from "./backoff";
 import type { OpenPeer, Peer } from "./peer";
+import type { IceServer } from "./session";
 import { count, type Stats } from "./stats";
 
 export interface ChannelEvents {
@@ -21,7 +22,6 @@ const FIRST_TRY_AFTER = 3; // attempts of the backoff to skip: a failed channel 
 export class Channel {
   // Owned by Link.
   private peer: Peer | undefined;
-  private ice: Welcome["ice"] = [];
   private ticket: Uint8Array = new Uint8Array();
   private open = false;
   private failures = 0;
@@ -30,6 +30,8 @@ export class Channel {
 
   constructor(
     private readonly openPeer: OpenPeer,
+    /** Asked before every attempt: credentials of the last one may be over. */
+    private readonly servers: () => readonly IceServer[],
     private readonly random: () => number,
     private readonly stats: Stats,
     private readonly events: ChannelEvents,
@@ -39,10 +41,9 @@ export class Channel {
     return this.open;
   }
 
-  start(ice: Welcome["ice"]): void {
+  start(): void {
     this.stop();
     this.failures = 0;
-    this.ice = ice;
     this.dial();
   }
 
@@ -117,7 +118,7 @@ export class Channel {
           },
           closed: () => mine() && this.fail(),
         },
-        this.ice,
+        this.servers(),
       );
     } catch {
       return; // no WebRTC in this browser or by its policy: the WebSocket carries everything

@@ -31,7 +31,7 @@ export interface LinkEvents {
 }
 
 export interface LinkOptions {
-  readonly session: Pick<Session, "token" | "forget">;
+  readonly session: Pick<Session, "token" | "forget" | "iceServers">;
   readonly openSocket: OpenSocket;
   /** Absent: the WebSocket only. */
   readonly openPeer?: OpenPeer;
@@ -84,7 +84,7 @@ export class Link {
     this.random = options.random ?? Math.random;
     this.watch = setInterval(() => this.checkHealth(), CHECK_MS);
     if (options.openPeer) {
-      this.channel = new Channel(options.openPeer, this.random, this.stats, {
+      this.channel = new Channel(options.openPeer, () => options.session.iceServers, this.random, this.stats, {
         signal: (frame) => this.sendOn(0, frame),
         opened: () => this.move(1),
         lost: () => this.state.kind === "open" && this.move(0),
@@ -320,7 +320,7 @@ export class Link {
     this.stores(w.saved.problem);
     this.events.welcome(w, foreign);
     this.flushSoon();
-    if (w.rtc) this.channel?.start(w.ice);
+    if (w.rtc) this.channel?.start();
   }
 
   private stores(problem: string): void {

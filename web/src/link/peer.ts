@@ -1,4 +1,4 @@
-import type { Welcome } from "../wire/frames";
+import type { IceServer } from "./session";
 
 export interface PeerEvents {
   /** The channel `log` is open: the ticket goes first. */
@@ -19,15 +19,25 @@ export interface Peer {
   close(): void;
 }
 
-export type OpenPeer = (events: PeerEvents, ice: Welcome["ice"]) => Peer;
+/** Throws where the browser has no WebRTC. */
+export type OpenPeer = (events: PeerEvents, servers: readonly IceServer[]) => Peer;
 
 const LIVE_BACKLOG = 64 * 1024;
 
+/** An address that this browser does not take costs the help, not the channel. */
+function connectionWith(servers: readonly IceServer[]): RTCPeerConnection {
+  try {
+    return new RTCPeerConnection({ iceServers: servers.map(({ urls, username, credential }) => ({ urls: [...urls], username, credential })) });
+  } catch (err) {
+    if (servers.length === 0) throw err;
+    console.warn("a TURN server cannot be used", err);
+    return new RTCPeerConnection();
+  }
+}
+
 /** Opens a peer connection without media. The server is ICE-lite and answers with its candidates: nothing trickles, nothing is gathered first. */
-export const openPeer: OpenPeer = (events, ice) => {
-  const connection = new RTCPeerConnection({
-    iceServers: ice.map((s) => ({ urls: [...s.urls], ...(s.username === "" ? {} : { username: s.username, credential: s.credential }) })),
-  });
+export const openPeer: OpenPeer = (events, servers) => {
+  const connection = connectionWith(servers);
   const log = connection.createDataChannel("log", { ordered: true });
   const live = connection.createDataChannel("live", { ordered: false, maxRetransmits: 0 });
   let over = false;

@@ -21,6 +21,16 @@ export interface Login {
   readonly encrypted: boolean;
   /** Documents that can be fetched beside the connection, as `welcome` will name them; none where nobody has opened the board yet. */
   readonly docs: readonly DocRef[];
+  readonly ice_servers: readonly IceServer[];
+}
+
+/** A TURN server and a credential for it that is good for a while (docs/protocol.md §1.1). */
+export interface IceServer {
+  readonly urls: readonly string[];
+  readonly username: string;
+  readonly credential: string;
+  /** From when it was given. */
+  readonly expires_ms: number;
 }
 
 /** A document and how far its snapshot reaches. */
@@ -156,6 +166,11 @@ export class Session {
   /** The answer of the last sign-in. */
   get info(): Login | undefined {
     return this.login;
+  }
+
+  /** What helps a data channel through a closed network, as of the last sign-in or refresh: younger than a token's life, and so good. */
+  get iceServers(): readonly IceServer[] {
+    return this.login?.ice_servers ?? [];
   }
 
   /** A token to authenticate with; signs in when there is none. Throws Refused. */
@@ -296,7 +311,7 @@ export class Session {
 
   private async refresh(login: Login): Promise<void> {
     try {
-      const fresh = (await this.json("POST", "/v1/sessions/refresh", login.token)) as Pick<Login, "token" | "expires_in_ms">;
+      const fresh = (await this.json("POST", "/v1/sessions/refresh", login.token)) as Pick<Login, "token" | "expires_in_ms" | "ice_servers">;
       if (this.login === login) this.login = { ...login, ...fresh };
     } catch (err) {
       if (err instanceof Refused && err.status === 401 && this.login === login) this.login = undefined;

@@ -62,7 +62,6 @@ export interface Welcome {
   readonly saved: Saved;
   readonly limits: Limits;
   readonly rtc: boolean;
-  readonly ice: readonly { readonly urls: readonly string[]; readonly username: string; readonly credential: string }[];
   /** JSON of who may draw; absent: everybody who may write. */
   readonly rules?: Uint8Array;
 }
@@ -238,10 +237,6 @@ function welcome(m: Record<string, unknown>): Welcome {
     saved: saved(map(m.saved)),
     limits: { change: uint(l.change), ops: uint(l.ops), frame: uint(l.frame), live: uint(l.live), live_hz: uint(l.live_hz) },
     rtc: bool(m.rtc),
-    ice: list(m.ice).map((s) => {
-      const i = map(s);
-      return { urls: list(i.urls).map(text), username: text(i.username), credential: text(i.credential) };
-    }),
     ...(m.rules === undefined ? {} : { rules: blob(m.rules) }),
   };
 }

@@ -11,7 +11,7 @@ export class Member {
   readonly scene = new FakeScene();
   readonly worker = new QueuedWorker();
   readonly board: Board;
-  readonly session: Pick<Session, "token" | "forget" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage" | "rule" | "gather" | "hand" | "letErase" | "versions" | "version" | "drew" | "roles" | "setRole" | "setup" | "signIns" | "endSignIn">;
+  readonly session: Pick<Session, "token" | "forget" | "iceServers" | "document" | "scene" | "info" | "skew" | "home" | "takeOver" | "addPage" | "rule" | "gather" | "hand" | "letErase" | "versions" | "version" | "drew" | "roles" | "setRole" | "setup" | "signIns" | "endSignIn">;
   online = true;
   /** The server does not get to reading what this one sends. */
   unread = false;
@@ -43,6 +43,7 @@ export class Member {
       addPage: () => (this.online ? Promise.resolve(server.addPage()) : Promise.reject(new Error("offline"))),
       info: { user_id: person } as Login,
       forget: () => undefined,
+      iceServers: [],
       token: () => (this.online ? Promise.resolve("token") : Promise.reject(new Error("offline"))),
       scene: () => Promise.reject(new Error("nobody watches here")),
       document: () => {

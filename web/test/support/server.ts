@@ -2,6 +2,7 @@ import { decode, encode } from "cborg";
 import { authorOf, hex } from "../../src/link/chunk";
 import { hashOf, type EpochModel } from "./epochs";
 import type { OpenPeer, PeerEvents } from "../../src/link/peer";
+import type { IceServer } from "../../src/link/session";
 import type { OpenSocket, SocketEvents } from "../../src/link/socket";
 
 type Frame = [number, ...unknown[]];
@@ -103,7 +104,11 @@ export class FakeServer {
     };
   };
 
-  openPeer: OpenPeer = (events) => {
+  /** The servers that each peer connection was told of. */
+  readonly told: (readonly IceServer[])[] = [];
+
+  openPeer: OpenPeer = (events, servers) => {
+    this.told.push(servers);
     const c = this.open!;
     return {
       offer: () => Promise.resolve("offer"),
@@ -204,6 +209,6 @@ export function welcome(over: Record<string, unknown> = {}): Record<string, unkn
   return {
     log: "log-1", seq: 0, session: 1, role: "participant", actor: new Uint8Array(16).fill(1), board: "b", kind: "whiteboard", encrypted: true, companion: "@l:e",
     docs: [{ doc: "page", epoch: 0, seq: 0 }], resume: false, saved: { seq: 0, at: 0, problem: "", since: 0 }, limits: { change: 32768, ops: 5000, frame: 65536, live: 8192, live_hz: 30 },
-    rtc: false, ice: [], ...over,
+    rtc: false, ...over,
   };
 }
