@@ -207,6 +207,7 @@ func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err er
 	mc.OnProof = func(sender, nonce string) { p.identity.Answered(sender, nonce) }
 	mc.OnVisit = func() { p.commands.Look() }
 	mc.OnCall = p.callChanged
+	mc.OnAsked = p.asked
 	p.companion, err = matrix.New(mc)
 	if err != nil {
 		return nil, err

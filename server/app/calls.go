@@ -68,6 +68,14 @@ func (p *parts) callChanged(room string) {
 	}
 }
 
+// asked answers another instance. An instance without calls says so, so that nobody waits.
+func (p *parts) asked(ctx context.Context, companion string, q focus.Question) focus.Answer {
+	if p.calls == nil {
+		return focus.Answer{V: 1, Nonce: q.Nonce, Outcome: focus.NotPossible, Code: "calls_off"}
+	}
+	return p.calls.Asked(ctx, companion, q)
+}
+
 // callsForWeb is an interface that is nil where there are no calls.
 func (p *parts) callsForWeb() server.Calls {
 	if p.calls == nil {

@@ -33,7 +33,7 @@ type instance struct {
 }
 
 // newInstance makes account, folder and configuration of a Lectern beside a homeserver, which accepts another one's companion.
-func newInstance(t testing.TB, hs *devstack.Homeserver, accepts string) *instance {
+func newInstance(t testing.TB, hs *devstack.Homeserver, accepts string, change ...func(*config.Config)) *instance {
 	t.Helper()
 	dir := t.TempDir()
 	const secret = "a companion's secret"
@@ -54,6 +54,9 @@ func newInstance(t testing.TB, hs *devstack.Homeserver, accepts string) *instanc
 		Listen: l.Addr().String(), PublicURL: i.url, Data: filepath.Join(dir, "data"), ClientOrigins: []string{"http://localhost:1"},
 		Matrix: config.Matrix{Homeserver: hs.URL(), UserID: i.user, PasswordFile: password, AllowInviters: []string{"*"}, AcceptCompanions: []string{accepts}},
 		OpenID: config.OpenID{AllowCIDRs: []string{"127.0.0.0/8", "::1/128"}, InsecureTLS: true},
+	}
+	for _, f := range change {
+		f(cfg)
 	}
 	b, err := yaml.Marshal(cfg)
 	if err != nil {

@@ -101,6 +101,8 @@ type Rooms interface {
 	Report(ctx context.Context, room, typ string, content any, key string) error
 	// Expel takes somebody out of the room, for good if ban.
 	Expel(ctx context.Context, room, user string, ban bool) error
+	// Ask asks the other instances in the room that this one accepts, and answers what they say until all have answered or ctx ends; silent is how many did not.
+	Ask(ctx context.Context, q Question) (answers []Answer, silent int)
 }
 
 // Decision is what moderators have decided about one person's part in a room's calls.

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/educationpub/lectern/server/focus/livekit"
 	"github.com/educationpub/lectern/server/identity"
 )
@@ -37,7 +39,7 @@ type Config struct {
 
 // Observation is one thing that happened, for metrics: without people or rooms.
 type Observation struct {
-	What    string // "token", "act", "webhook", "removed", "membership_cleared"
+	What    string // "token", "act", "asked", "webhook", "removed", "membership_cleared"
 	Outcome string // "ok", or a code
 }
 
@@ -53,6 +55,7 @@ type Service struct {
 	watched   map[string]*watched            // guarded by mu; by room
 	dirty     map[string]bool                // guarded by mu; rooms to look after
 	down      error                          // guarded by mu; why LiveKit did not answer last
+	others    others                         // guarded by mu
 	wake      chan struct{}
 	devices   devices // owned by Run
 }
@@ -75,6 +78,7 @@ func New(cfg Config) (*Service, error) {
 	return &Service{
 		cfg: cfg, seals: s, decisions: map[string]map[string]Decision{}, ended: map[string]time.Time{}, calls: map[string]string{},
 		watched: map[string]*watched{}, dirty: map[string]bool{}, wake: make(chan struct{}, 1), devices: newDevices(),
+		others: others{map[string]time.Time{}, map[string]*rate.Limiter{}},
 	}, nil
 }
 

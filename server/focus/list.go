@@ -36,6 +36,9 @@ type InCall struct {
 	Share      Media  `json:"screen_share"`
 }
 
+// silent: it publishes nothing on our LiveKit server.
+func (d InCall) silent() bool { return d.Microphone == Off && d.Camera == Off && d.Share == Off }
+
 // Member is somebody in a call, with what moderators have decided about them.
 type Member struct {
 	UserID  string   `json:"user_id"`
@@ -104,13 +107,16 @@ func (s *Service) List(ctx context.Context, room, person string, revision uint64
 	for _, say := range s.cfg.Rooms.Memberships(room) {
 		m := member(say.Person)
 		i := slices.IndexFunc(m.Devices, func(d InCall) bool { return d.Device == say.Device })
-		if i >= 0 {
-			m.Devices[i].Listed = true
-			continue
-		}
 		where := Elsewhere
 		if s.ours(say.Focus) {
 			where = Nowhere
+		}
+		if i >= 0 {
+			m.Devices[i].Listed = true
+			if where == Elsewhere && m.Devices[i].silent() {
+				m.Devices[i].Where = Elsewhere // here it only listens
+			}
+			continue
 		}
 		m.Devices = append(m.Devices, InCall{Device: say.Device, Where: where, Listed: true, Microphone: Off, Camera: Off, Share: Off})
 	}

@@ -20,9 +20,11 @@ type Act struct {
 	// Person is a Matrix id, or "*": everybody below moderators, newcomers too where the act lasts.
 	Person string `json:"user_id"`
 	// Sources that stay allowed, for "sources".
-	Sources []string `json:"sources"`
+	Sources []string `json:"sources,omitempty"`
 	// Identity of a stranger, for "remove".
-	Identity string `json:"identity"`
+	Identity string `json:"identity,omitempty"`
+
+	asked bool // by another instance, which has written what stands in the room's state
 }
 
 // The acts. A microphone is never switched on from afar: there is no such act.
@@ -69,6 +71,22 @@ func (s *Service) Do(ctx context.Context, room, by string, a Act) (r Result, err
 	if err := s.mayTarget(room, a, by, me); err != nil {
 		return r, err
 	}
+	if a.Action == Kick || a.Action == Ban {
+		r, err = s.expel(ctx, room, a)
+	} else {
+		r, err = s.carryOut(ctx, room, a)
+	}
+	if err != nil {
+		return r, err
+	}
+	s.beyond(ctx, room, by, a, &r)
+	s.bump(room)
+	r.Noted = s.note(ctx, room, by, a, r.Outcome)
+	return r, nil
+}
+
+// carryOut does what an act says on our LiveKit server.
+func (s *Service) carryOut(ctx context.Context, room string, a Act) (r Result, err error) {
 	switch a.Action {
 	case MuteMicrophone:
 		r, err = s.mute(ctx, room, a.Person, livekit.Microphone)
@@ -82,8 +100,6 @@ func (s *Service) Do(ctx context.Context, room, by string, a Act) (r Result, err
 		r, err = s.remove(ctx, room, a)
 	case Readmit:
 		r, err = s.readmit(ctx, room, a.Person)
-	case Kick, Ban:
-		r, err = s.expel(ctx, room, a)
 	case End:
 		r, err = s.end(ctx, room)
 	case Begin:
@@ -94,15 +110,8 @@ func (s *Service) Do(ctx context.Context, room, by string, a Act) (r Result, err
 	if errors.Is(err, livekit.ErrDown) {
 		return r, isDown(err)
 	}
-	if err != nil {
-		return r, err
-	}
-	if r.Outcome == "" {
-		r.Outcome = Enforced
-	}
-	s.bump(room)
-	r.Noted = s.note(ctx, room, by, a, r.Outcome)
-	return r, nil
+	r.Outcome = Enforced
+	return r, err
 }
 
 // mayTarget: power levels decide, targets are strictly below.
@@ -172,22 +181,6 @@ func (s *Service) isModerator(room, person string) bool {
 	return moderates(st)
 }
 
-// elsewhere adds to a result who publishes on servers that are not ours.
-func (s *Service) elsewhere(room, person string, r *Result) {
-	for _, m := range s.cfg.Rooms.Memberships(room) {
-		if s.ours(m.Focus) || m.Person != person && (person != "*" || s.isModerator(room, m.Person)) {
-			continue
-		}
-		if r.People == nil {
-			r.People, r.Foci = map[string]Outcome{}, map[string][]string{}
-		}
-		r.People[m.Person], r.Outcome = NotPossible, NotPossible
-		if f := serverName(m.Focus); !slices.Contains(r.Foci[m.Person], f) {
-			r.Foci[m.Person] = append(r.Foci[m.Person], f)
-		}
-	}
-}
-
 // mute silences tracks; their owners may switch them on again, unless the source is forbidden.
 func (s *Service) mute(ctx context.Context, room, person string, sources ...livekit.Source) (r Result, err error) {
 	l, err := s.targets(ctx, room, person)
@@ -207,7 +200,6 @@ func (s *Service) mute(ctx context.Context, room, person string, sources ...live
 			r.Changed++
 		}
 	}
-	s.elsewhere(room, person, &r)
 	return r, nil
 }
 
@@ -220,11 +212,11 @@ func (s *Service) allow(ctx context.Context, room string, a Act) (r Result, err 
 	}
 	may := SourcesOf(a.Sources)
 	r.Kept = true
-	if a.Person == "*" {
+	if a.Person == "*" && !a.asked {
 		if err := s.cfg.Rooms.SetState(ctx, room, PolicyType, "", map[string]any{"v": 1, "call": map[string]any{"sources": may.Names()}}); err != nil {
 			return r, &identity.Error{Status: 403, Code: "no_right", Cause: err, Message: "Lectern's account may not write this into the room. It needs the power level that state events need, usually 50."}
 		}
-	} else {
+	} else if a.Person != "*" {
 		d := Decision{Sources: may, Removed: s.decision(room, a.Person).Removed, Until: s.cfg.Now().Add(decisionLife)}
 		if r.Kept, err = s.decide(ctx, room, a.Person, d); err != nil {
 			return r, err
@@ -247,7 +239,6 @@ func (s *Service) allow(ctx context.Context, room string, a Act) (r Result, err 
 		}
 		r.Changed++
 	}
-	s.elsewhere(room, a.Person, &r)
 	return r, nil
 }
 
@@ -280,7 +271,6 @@ func (s *Service) remove(ctx context.Context, room string, a Act) (r Result, err
 		r.Changed++
 	}
 	s.clearMemberships(ctx, room, func(m Membership) bool { return m.Person == a.Person && s.ours(m.Focus) })
-	s.elsewhere(room, a.Person, &r)
 	return r, nil
 }
 
@@ -331,12 +321,12 @@ func (s *Service) expel(ctx context.Context, room string, a Act) (r Result, err 
 	l, err := s.targets(ctx, room, a.Person)
 	if err != nil {
 		s.cfg.Log.Warn("somebody was taken out of a room; the call server does not answer", "err", err)
-		return Result{Changed: 1, Kept: true}, nil // looked after when it does
+		return Result{Outcome: Enforced, Changed: 1, Kept: true}, nil // looked after when it does
 	}
 	for _, t := range l {
 		_ = s.asked(s.cfg.SFU.RemoveParticipant(ctx, Alias(room, Slot), t.Identity)) // what fails here is done when /sync tells of it
 	}
-	return Result{Changed: 1, Kept: true}, nil
+	return Result{Outcome: Enforced, Changed: 1, Kept: true}, nil
 }
 
 // end ends the call for everybody, for a while.
@@ -346,7 +336,6 @@ func (s *Service) end(ctx context.Context, room string) (r Result, err error) {
 		return r, err
 	}
 	s.clearMemberships(ctx, room, func(m Membership) bool { return s.ours(m.Focus) })
-	s.elsewhere(room, "*", &r)
 	return r, nil
 }
 

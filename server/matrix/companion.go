@@ -27,6 +27,7 @@ import (
 
 	"github.com/educationpub/lectern/server/checkpoint"
 	"github.com/educationpub/lectern/server/commands"
+	"github.com/educationpub/lectern/server/focus"
 	"github.com/educationpub/lectern/server/identity"
 )
 
@@ -68,6 +69,8 @@ type Config struct {
 	OnMessage func(commands.Message)
 	// OnProof: somebody has answered a challenge by a to-device message; the homeserver says who.
 	OnProof func(sender, nonce string)
+	// OnAsked: an accepted companion asks for something; the answer goes back. It may take a few seconds.
+	OnAsked func(ctx context.Context, companion string, q focus.Question) focus.Answer
 	// OnVisit: a greeting may be due.
 	OnVisit func()
 
@@ -97,6 +100,7 @@ type Companion struct {
 	inbox    chan cryptoBatch
 	invites  chan invite
 	late     lateKeys
+	asking   asking
 	held     held
 	visits   visits
 	icons    icons
@@ -159,6 +163,7 @@ func New(cfg Config) (*Companion, error) {
 	c.view.me = cfg.UserID
 	c.view.bases = cfg.WidgetBases
 	c.late.init()
+	c.asking.init()
 	c.held.invited = map[string]invitedBy{}
 	return c, nil
 }
@@ -205,6 +210,7 @@ func (c *Companion) Run(ctx context.Context) error {
 	g.Go(func() error { c.cryptoLoop(ctx); return nil })
 	g.Go(func() error { c.lateLoop(ctx); return nil })
 	g.Go(func() error { c.inviteLoop(ctx); return nil })
+	g.Go(func() error { c.answerLoop(ctx); return nil })
 	g.Go(func() error { c.keysLoop(ctx); return nil })
 	g.Go(func() error { c.iconLoop(ctx); return nil })
 	err := g.Wait()

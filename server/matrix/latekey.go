@@ -270,6 +270,11 @@ func (c *Companion) devices(ctx context.Context, room string) (l []*id.Device, e
 	for u := range c.view.recipients(room) {
 		users = append(users, id.UserID(u))
 	}
+	return c.devicesOf(ctx, users)
+}
+
+// devicesOf lists the devices of people that may be written to, but for our own.
+func (c *Companion) devicesOf(ctx context.Context, users []id.UserID) (l []*id.Device, err error) {
 	tracked, err := c.keys.FilterTrackedUsers(ctx, users)
 	if err != nil {
 		return nil, fmt.Errorf("read companion.db: %w", err)
@@ -304,11 +309,22 @@ func (c *Companion) devices(ctx context.Context, room string) (l []*id.Device, e
 	return l, nil
 }
 
-// sendKey makes one claim and one sendToDevice for all of them.
+// sendKey gives devices a key; missed is how many of them it did not reach.
 func (c *Companion) sendKey(ctx context.Context, room string, k savedKey, to []*id.Device) (missed int, err error) {
 	content := &event.Content{Parsed: &event.RoomKeyEventContent{
 		Algorithm: id.AlgorithmMegolmV1, RoomID: id.RoomID(room), SessionID: k.session, SessionKey: k.key, SharedHistory: k.shared,
 	}}
+	reached, err := c.sendOlm(ctx, event.ToDeviceRoomKey, content, to)
+	for _, d := range reached {
+		if err := c.keys.MarkOutboundGroupSessionShared(ctx, d.UserID, d.IdentityKey, k.session); err != nil {
+			return len(to), fmt.Errorf("write companion.db: %w", err)
+		}
+	}
+	return len(to) - len(reached), err
+}
+
+// sendOlm makes one claim and one sendToDevice with the same content for all of these devices. Those without one-time keys are not reached.
+func (c *Companion) sendOlm(ctx context.Context, typ event.Type, content *event.Content, to []*id.Device) (reached []*id.Device, err error) {
 	req := &mautrix.ReqSendToDevice{Messages: map[id.UserID]map[id.DeviceID]*event.Content{}}
 	for _, d := range to {
 		if req.Messages[d.UserID] == nil {
@@ -316,27 +332,25 @@ func (c *Companion) sendKey(ctx context.Context, room string, k savedKey, to []*
 		}
 		req.Messages[d.UserID][d.DeviceID] = content
 	}
-	enc, err := c.machine.EncryptToDevices(ctx, event.ToDeviceRoomKey, req)
+	enc, err := c.machine.EncryptToDevices(ctx, typ, req)
 	if err != nil {
-		return len(to), err
+		return nil, err
+	}
+	for _, d := range to {
+		if enc.Messages[d.UserID][d.DeviceID] != nil {
+			reached = append(reached, d)
+		}
 	}
 	for u, m := range enc.Messages {
 		if len(m) == 0 {
 			delete(enc.Messages, u)
 		}
 	}
-	if len(enc.Messages) == 0 {
-		return len(to), nil
+	if len(reached) == 0 {
+		return nil, nil
 	}
 	if _, err := c.client.SendToDevice(ctx, event.ToDeviceEncrypted, enc); err != nil {
-		return len(to), err
+		return nil, err
 	}
-	for _, d := range to {
-		if enc.Messages[d.UserID][d.DeviceID] == nil {
-			missed++
-		} else if err := c.keys.MarkOutboundGroupSessionShared(ctx, d.UserID, d.IdentityKey, k.session); err != nil {
-			return missed, fmt.Errorf("write companion.db: %w", err)
-		}
-	}
-	return missed, nil
+	return reached, nil
 }

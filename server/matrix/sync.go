@@ -333,8 +333,13 @@ func (c *Companion) handleCrypto(ctx context.Context, b cryptoBatch) {
 			continue
 		}
 		e.Type.Class = event.ToDeviceEventType
-		if e.Content.ParseRaw(e.Type) == nil {
+		if e.Content.ParseRaw(e.Type) != nil {
+			continue
+		}
+		if e.Type != event.ToDeviceEncrypted {
 			c.machine.HandleToDeviceEvent(ctx, &e)
+		} else if told := c.machine.HandleEncryptedEvent(ctx, &e); told != nil { // keys it has taken itself
+			c.toldBy(told)
 		}
 	}
 	for _, room := range b.settle {
