@@ -64,24 +64,30 @@ func (w *world) callToken(c *devstack.Client, room, device string) (int, map[str
 
 func (w *world) callPost(path string, body any) (int, map[string]any) {
 	w.t.Helper()
+	return postJSON(w.t, w.ready.Lectern+path, body)
+}
+
+// postJSON answers the status and the decoded answer.
+func postJSON(t testing.TB, address string, body any) (int, map[string]any) {
+	t.Helper()
 	b, err := json.Marshal(body)
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
-	resp, err := http.Post(w.ready.Lectern+path, "application/json", bytes.NewReader(b))
+	resp, err := http.Post(address, "application/json", bytes.NewReader(b))
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	var out map[string]any
 	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return resp.StatusCode, out
 }
 
 // joinCall connects to LiveKit's signalling, which makes a participant; media are not needed for that. gone is closed when LiveKit ends the connection.
-func joinCall(t *testing.T, address, jwt string) (gone chan struct{}, err error) {
+func joinCall(t testing.TB, address, jwt string) (gone chan struct{}, err error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	c, _, err := websocket.Dial(ctx, address+"/rtc?"+url.Values{"access_token": {jwt}, "protocol": {"15"}, "auto_subscribe": {"1"}}.Encode(), nil)
