@@ -5,6 +5,7 @@
 //	lectern restore [-config FILE] …    reads a board straight from its room
 //	lectern backup [-config FILE] …     copies both databases while serve runs, and verifies the copies
 //	lectern erase [-config FILE] …      destroys a board, through the serve that runs
+//	lectern calls [-config FILE]        prints what other servers' configurations need, so that clients find the calls
 //	lectern merge-worker                the child process that merges documents (started by serve)
 //	lectern version
 package main
@@ -22,6 +23,7 @@ import (
 	"syscall"
 
 	"github.com/educationpub/lectern/crdt/worker"
+	"github.com/educationpub/lectern/server"
 	"github.com/educationpub/lectern/server/app"
 	"github.com/educationpub/lectern/server/config"
 	"github.com/educationpub/lectern/server/rescue"
@@ -35,6 +37,7 @@ const usage = `usage: lectern serve [-config FILE]
        lectern restore [-config FILE] [-room ID [-board ID -out FILE.excalidraw]]
        lectern backup [-config FILE] -out DIR [-keys]
        lectern erase [-config FILE] -board ID
+       lectern calls [-config FILE]
        lectern version
 `
 
@@ -64,6 +67,8 @@ func run(ctx context.Context, args, environ []string, in io.Reader, out, errOut 
 		return backup(ctx, args[1:], environ, out, errOut)
 	case "erase":
 		return erase(ctx, args[1:], environ, out, errOut)
+	case "calls":
+		return calls(args[1:], environ, out, errOut)
 	case "merge-worker":
 		return worker.Main(in, out)
 	case "version":
@@ -131,6 +136,16 @@ func backup(ctx context.Context, args, environ []string, out, errOut io.Writer) 
 		return err
 	}
 	return rescue.MakeBackup(ctx, cfg, o, out)
+}
+
+// calls prints what goes into the configuration of the homeserver's web server and of LiveKit.
+func calls(args, environ []string, out, errOut io.Writer) error {
+	cfg, err := configured("calls", args, environ, errOut, nil)
+	if err != nil {
+		return err
+	}
+	_, name, _ := strings.Cut(cfg.Matrix.UserID, ":")
+	return server.WriteCallSnippets(out, cfg.PublicURL, name, cfg.Calls.Key)
 }
 
 func erase(ctx context.Context, args, environ []string, out, errOut io.Writer) error {

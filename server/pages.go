@@ -45,11 +45,16 @@ func (s *Server) frontPage(w http.ResponseWriter, _ *http.Request) error {
 // plainPolicy is that of pages without script.
 const plainPolicy = "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
+// wantsGerman: by the link, else by the browser.
+func wantsGerman(r *http.Request) bool {
+	asked := r.URL.Query().Get("lang")
+	return asked == "de" || asked == "" && strings.HasPrefix(r.Header.Get("Accept-Language"), "de")
+}
+
 // trustPage says who can read what, in the language that is asked for.
 func (s *Server) trustPage(w http.ResponseWriter, r *http.Request) error {
 	t := templates.Trust{Lang: "en", Companion: s.cfg.Companion, ArchiveDays: s.cfg.ArchiveDays}
-	asked := r.URL.Query().Get("lang")
-	if asked == "de" || asked == "" && strings.HasPrefix(r.Header.Get("Accept-Language"), "de") {
+	if wantsGerman(r) {
 		t.Lang = "de"
 	}
 	w.Header().Set("Vary", "Accept-Language")

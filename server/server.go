@@ -119,6 +119,7 @@ func (s *Server) Routes() http.Handler {
 	}))
 	r.Get("/", s.handle(s.frontPage))
 	r.Get("/trust", s.handle(s.trustPage))
+	r.Get("/calls", s.handle(s.callsPage))
 	r.Get("/setup", s.handle(s.setupPage))
 	r.Post("/setup", s.handle(s.setupPost))
 	r.Get("/front.css", s.handle(frontStyle))

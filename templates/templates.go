@@ -89,5 +89,26 @@ func (s Setup) T(en, de string) string {
 // SetupPage renders it.
 func SetupPage(w io.Writer, s Setup) error { return all.ExecuteTemplate(w, "setup.html", s) }
 
+// Calls says what to paste where, so that clients find this server's calls.
+type Calls struct {
+	German   bool
+	On       bool // calls are configured
+	Snippets []Snippet
+}
+
+// Snippet is a part of somebody else's configuration.
+type Snippet struct{ Title, German, Why, WhyInDe, Contents string }
+
+// T picks the text of the page's language.
+func (c Calls) T(en, de string) string {
+	if c.German {
+		return de
+	}
+	return en
+}
+
+// CallsPage renders it.
+func CallsPage(w io.Writer, c Calls) error { return all.ExecuteTemplate(w, "calls.html", c) }
+
 // Front renders the front page.
 func Front(w io.Writer, l Landing) error { return all.ExecuteTemplate(w, "front.html", l) }
