@@ -6,7 +6,7 @@ export GOFLAGS := $(GOFLAGS) -tags=goolm
 export CGO_ENABLED := 1
 WEB := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -path web/e2e -prune -o -path web/test -prune -o -type f -print 2>/dev/null)
 
-.PHONY: all build run web test race lint fmt bench e2e fuzz load crash faults sim outage lesson-budget rogue authority call-load clean need modules
+.PHONY: all build run web test race lint fmt bench e2e fuzz load crash faults sim outage lesson-budget rogue authority call-load synapse clean need modules
 all: build
 
 build: need web                   ## bin/lectern, front end embedded
@@ -59,6 +59,9 @@ outage: need                      ## stop a real homeserver for 10 minutes while
 
 authority: need                   ## kick, ban, demote, promote, lock, 20 times each, while 50 people draw
 	go test -timeout 10m -count 1 -v -run 'TestAuthority$$' ./server/app -decisions 20
+
+synapse:                          ## unpack Synapse from Debian sid for tests (1 to 2 minutes, as root), and print its folder
+	@.ci/synapse
 
 call-load: need                   ## one publisher and 50 who listen, through a real LiveKit: join times, tokens, processor time
 	go test -timeout 10m -count 1 -v -run 'TestCallLoad$$' ./server/app -callload 50

@@ -33,7 +33,7 @@ import (
 var version = "dev"
 
 const usage = `usage: lectern serve [-config FILE]
-       lectern dev [-data DIR] [-ready-file FILE] [-port N] [-classroom-port N] [-homeserver-port N] [-plain] [-federation] [-second-homeserver] [-instance NAME] [-calls] [-element-call URL]
+       lectern dev [-data DIR] [-ready-file FILE] [-port N] [-classroom-port N] [-homeserver-port N] [-plain] [-federation] [-second-homeserver] [-instance NAME] [-calls] [-element-call URL] [-synapse DIR]
        lectern restore [-config FILE] [-room ID [-board ID -out FILE.excalidraw]]
        lectern backup [-config FILE] -out DIR [-keys]
        lectern erase [-config FILE] -board ID
@@ -178,6 +178,7 @@ func dev(ctx context.Context, args []string, out, errOut io.Writer) error {
 	fs.StringVar(&o.Metrics, "metrics", "", "address that serves /metrics, 127.0.0.1:9090 (empty: none)")
 	fs.StringVar(&o.ModeratorProof, "moderator-proof", "openid", "what moderators' decisions need: openid or challenge")
 	fs.StringVar(&o.Client, "client", "", "origin of another Matrix client that may show widgets, http://127.0.0.1:8080 for an Element on this machine")
+	fs.StringVar(&o.Synapse, "synapse", "", "first start: Synapse from this folder (make synapse prints it) instead of Dendrite")
 	fs.BoolVar(&o.LiveKit, "calls", false, "a LiveKit of its own beside the homeserver, for calls (built at the first start: 3 to 7 minutes)")
 	fs.StringVar(&o.Calls.ElementCallURL, "element-call", "", "address of an Element Call that the classroom page opens for calls, http://127.0.0.1:8081 (empty: none)")
 	fs.StringVar(&level, "log", "warn", "debug, info, warn or error")

@@ -32,6 +32,7 @@ type DevOptions struct {
 	NoKeysAtRest, NoDataChannel         bool
 	Instance                            string        // another Lectern: its own account and data, beside the first one's
 	RateLimits                          bool          // the homeserver's default limits
+	Synapse                             string        // a folder of .ci/synapse: that homeserver instead of Dendrite
 	Outage                              time.Duration // matrix.outage, which may be shorter here than an operator may set it; 0: the default
 	Metrics                             string        // address of /metrics, "" for none
 	StableWidgets                       bool          // as in the configuration
@@ -71,7 +72,7 @@ func Dev(ctx context.Context, o DevOptions) error {
 
 	stack, err := devstack.Up(ctx, devstack.UpOptions{
 		Dir: filepath.Join(o.Dir, "stack"), LecternURL: lecternURL, HTTPPort: o.HomeserverPort,
-		Plain: o.Plain, Federation: o.Federation, Second: o.SecondHomeserver, Instance: o.Instance, RateLimits: o.RateLimits, Progress: o.Out,
+		Plain: o.Plain, Federation: o.Federation, Second: o.SecondHomeserver, Instance: o.Instance, RateLimits: o.RateLimits, Synapse: o.Synapse, Progress: o.Out,
 	})
 	if err != nil {
 		return err

@@ -28,12 +28,13 @@ type Options struct {
 	HTTPSPort  int       // federation port on 127.0.0.1; 0 = any free one
 	Federation bool      // speak to other homeservers on loopback, over TLS with a certificate made here
 	RateLimits bool      // Dendrite's default limits; off: none
-	Log        io.Writer // also receives the homeserver's output, which goes to Dir/dendrite.log anyway
+	Log        io.Writer // also receives the homeserver's output, which goes to Dir/homeserver.log anyway
 	Persistent bool      // keep the message streams on disk, so that Dir survives a restart. Off: faster, for tests
+	Synapse    string    // a folder of .ci/synapse: that program instead of Dendrite, without federation
 	Progress   io.Writer // lines for people: building, starting
 }
 
-// Homeserver is a running Dendrite. Its methods may be called from several goroutines.
+// Homeserver is a running Dendrite (or Synapse). Its methods may be called from several goroutines.
 type Homeserver struct {
 	// Immutable after StartHomeserver.
 	options Options
@@ -60,9 +61,14 @@ func StartHomeserver(ctx context.Context, o Options) (*Homeserver, error) {
 	if o.Progress == nil {
 		o.Progress = io.Discard
 	}
-	binary, err := Binary(ctx, o.Progress)
-	if err != nil {
-		return nil, err
+	var binary string
+	if o.Synapse == "" {
+		var err error
+		if binary, err = Binary(ctx, o.Progress); err != nil {
+			return nil, err
+		}
+	} else if o.Federation {
+		return nil, errors.New("start homeserver: Synapse is run without federation here")
 	}
 	// A free port can be taken between choosing and binding: then choose again.
 	for attempt := 1; ; attempt++ {
@@ -107,11 +113,20 @@ func startHomeserver(ctx context.Context, binary string, o Options) (*Homeserver
 	if err := h.prepare(); err != nil {
 		return nil, fmt.Errorf("prepare homeserver in %s: %w", o.Dir, err)
 	}
-	args := []string{"--config", "dendrite.yaml", "--http-bind-address", h.address(o.HTTPPort)}
+	name, args := "dendrite", []string{"--config", "dendrite.yaml", "--http-bind-address", h.address(o.HTTPPort)}
 	if o.Federation {
 		args = append(args, "--https-bind-address", h.address(o.HTTPSPort), "--tls-cert", "tls.crt", "--tls-key", "tls.key")
 	}
-	if h.log, err = os.OpenFile(h.path("dendrite.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600); err != nil {
+	if o.Synapse != "" {
+		name = "synapse"
+		if binary, args, err = synapseProgram(o.Synapse); err != nil {
+			return nil, err
+		}
+		if err := prepareSynapse(ctx, o.Dir, binary, args); err != nil {
+			return nil, err
+		}
+	}
+	if h.log, err = os.OpenFile(h.path(logFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600); err != nil {
 		return nil, err
 	}
 	var out io.Writer = h.log // a plain file needs no copying goroutine
@@ -119,7 +134,7 @@ func startHomeserver(ctx context.Context, binary string, o Options) (*Homeserver
 		out = io.MultiWriter(h.log, o.Log)
 	}
 	began := time.Now()
-	if h.process, err = startProcess("dendrite", o.Dir, out, binary, args...); err != nil {
+	if h.process, err = startProcess(name, o.Dir, out, binary, args...); err != nil {
 		return nil, errors.Join(err, h.log.Close())
 	}
 	if err := h.awaitReady(ctx); err != nil {
@@ -130,12 +145,14 @@ func startHomeserver(ctx context.Context, binary string, o Options) (*Homeserver
 	return h, nil
 }
 
+const logFile = "homeserver.log"
+
 // awaitReady polls until the homeserver answers: at most 60 s, as a loaded machine may take seconds.
 func (h *Homeserver) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	client := &Client{BaseURL: h.URL()}
-	return h.process.awaitReady(ctx, h.path("dendrite.log"), func() error { return client.Do(ctx, http.MethodGet, "/_matrix/client/versions", nil, nil) })
+	return h.process.awaitReady(ctx, h.path(logFile), func() error { return client.Do(ctx, http.MethodGet, "/_matrix/client/versions", nil, nil) })
 }
 
 // URL is the base URL of the client-server API.
@@ -331,6 +348,9 @@ func (h *Homeserver) prepare() error {
 		if h.roots, err = ensureCertificate(h.path("tls.crt"), h.path("tls.key")); err != nil {
 			return err
 		}
+	}
+	if h.options.Synapse != "" {
+		return writeFile(h.path("synapse.yaml"), []byte(synapseConfig(h.options, h.secret)))
 	}
 	return writeFile(h.path("dendrite.yaml"), []byte(dendriteConfig(h.options, h.secret)))
 }

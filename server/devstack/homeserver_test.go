@@ -131,7 +131,7 @@ func TestHomeserverRestart(t *testing.T) {
 		}
 	})
 	t.Run("DV3 what the stack writes is for our eyes only", func(t *testing.T) {
-		for _, name := range []string{"identity.json", "dendrite.yaml", "matrix_key.pem", "dendrite.log"} {
+		for _, name := range []string{"identity.json", "dendrite.yaml", "matrix_key.pem", "homeserver.log"} {
 			info, err := os.Stat(filepath.Join(dir, name))
 			if err != nil || info.Mode().Perm() != 0o600 {
 				t.Errorf("%s: got %v, %v, want mode 0600", name, info.Mode(), err)

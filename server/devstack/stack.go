@@ -22,6 +22,7 @@ type UpOptions struct {
 	Federation    bool      // fixed at the first start: it is part of the server name
 	Second        bool      // from the first start on: another homeserver that federates with the first, with a student on it. Implies Federation
 	Instance      string    // another Lectern's account in the same room, which gets "-" and this at the end of its name; "": the first one's
+	Synapse       string    // a folder of .ci/synapse: that homeserver instead of Dendrite
 	RateLimits    bool      // Dendrite's default limits
 	Plain         bool      // at first start: an unencrypted demo room
 	Progress      io.Writer // lines for people
@@ -103,7 +104,7 @@ func Up(ctx context.Context, o UpOptions) (*Stack, error) {
 	}
 	homeserver, err := StartHomeserver(ctx, Options{
 		Dir: dir, HTTPPort: o.HTTPPort, HTTPSPort: o.HTTPSPort, Federation: b.options.Federation,
-		RateLimits: o.RateLimits, Persistent: true, Progress: o.Progress, Log: o.HomeserverLog,
+		RateLimits: o.RateLimits, Persistent: true, Synapse: o.Synapse, Progress: o.Progress, Log: o.HomeserverLog,
 	})
 	if err != nil {
 		return nil, err

@@ -40,7 +40,7 @@ var shared struct {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if b, err := os.ReadFile(filepath.Join(shared.dir, "dendrite.log")); code != 0 && err == nil {
+	if b, err := os.ReadFile(filepath.Join(shared.dir, "homeserver.log")); code != 0 && err == nil {
 		fmt.Fprintf(os.Stderr, "the homeserver's last words:\n%s\n", b[max(0, len(b)-4000):])
 	}
 	if shared.hs != nil {

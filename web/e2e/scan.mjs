@@ -20,7 +20,7 @@ const start = promisify(execFile);
 /** Scans for a canary and for a text that must be there; gives hits of the canary per place, and totals. */
 async function scan(data, canary, control) {
   const places = { homeserver: path.join(data, "stack"), lectern: path.join(data, "lectern"), log: path.join(data, "lectern.log") };
-  for (const file of ["lectern/lectern.db", "lectern/companion.db", "stack/homeserver/dendrite.log", "lectern.log"]) {
+  for (const file of ["lectern/lectern.db", "lectern/companion.db", "stack/homeserver/homeserver.log", "lectern.log"]) {
     assert.ok(fs.existsSync(path.join(data, file)), `${file} is there to be scanned`);
   }
   const result = {};
