@@ -63,8 +63,8 @@ authority: need                   ## kick, ban, demote, promote, lock, 20 times 
 synapse:                          ## unpack Synapse from Debian sid for tests (1 to 2 minutes, as root), and print its folder
 	@.ci/synapse
 
-call-load: need                   ## one publisher and 50 who listen, through a real LiveKit: join times, tokens, processor time
-	go test -timeout 10m -count 1 -v -run 'TestCallLoad$$' ./server/app -callload 50
+call-load: need                   ## one publisher and 50 who listen, through a real LiveKit: join times, tokens, processor time; stale memberships
+	go test -timeout 10m -count 1 -v -run 'TestCallLoad$$|TestCallStaleMemberships$$' ./server/app -callload 50 -callstale
 
 rogue: need                       ## what a modified client can do: the table of docs/security.md
 	go test -timeout 10m -count 1 -v -run 'TestModifiedClient$$' ./server/app

@@ -22,7 +22,7 @@ import (
 )
 
 // callWorld is a world with a real LiveKit.
-func callWorld(t *testing.T) (*world, *livekit.Client, *devstack.LiveKit) {
+func callWorld(t *testing.T, change ...func(*DevOptions)) (*world, *livekit.Client, *devstack.LiveKit) {
 	t.Helper()
 	l, err := listen(0, 0)
 	if err != nil {
@@ -48,6 +48,9 @@ func callWorld(t *testing.T) (*world, *livekit.Client, *devstack.LiveKit) {
 	}
 	w := newWorld(t, func(o *DevOptions) {
 		o.Port, o.Calls = at, config.Calls{LiveKitURL: lk.URL(), Key: lk.Key, SecretFile: secret}
+		for _, f := range change {
+			f(o)
+		}
 	})
 	return w, sfu, lk
 }
