@@ -18,6 +18,8 @@ type ClassroomConfig struct {
 	Version     string       `json:"version"`
 	// Icons are set by the server: the pictures of widgets, by kind.
 	Icons map[string]string `json:"icons"`
+	// Kinds are set by the server: those that can be added.
+	Kinds []string `json:"kinds"`
 	// ElementCall is where an Element Call lies that the page opens for a room's call; "" for none.
 	ElementCall string `json:"elementCall"`
 	// RTCTransport is the address of the token service, for calls on a homeserver that names none (MSC4143).
@@ -48,6 +50,9 @@ func (s *Server) Classroom(cfg ClassroomConfig) http.Handler {
 	if cfg.ElementCall != "" {
 		frames = append(frames, originOf(cfg.ElementCall))
 	}
+	if cfg.RTCTransport != "" {
+		servers = append(servers, originOf(cfg.RTCTransport)) // asked why somebody is not let into a call
+	}
 	policy := classroomPolicy(servers, frames)
 	r := chi.NewRouter()
 	r.Use(s.observe, s.recoverer, secure(false), func(next http.Handler) http.Handler {
@@ -62,7 +67,7 @@ func (s *Server) Classroom(cfg ClassroomConfig) http.Handler {
 			return refuse(http.StatusServiceUnavailable, "not_built", "This build has no front end: run make build.")
 		}
 		cfg := cfg
-		cfg.Icons = s.cfg.Icons()
+		cfg.Icons, cfg.Kinds = s.cfg.Icons(), s.offered()
 		return page(w, policy, func(b io.Writer) error {
 			return templates.App(b, templates.Page{NoScript: "The classroom needs JavaScript. Das Klassenzimmer braucht JavaScript.", Title: "Classroom", Lang: "en", Script: e.script, Styles: e.styles, Ahead: e.ahead, Config: cfg})
 		})

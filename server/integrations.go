@@ -68,6 +68,7 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request) error {
 type managerConfig struct {
 	widgetConfig
 	Icons map[string]string `json:"icons"` // mxc addresses of widgets' pictures, by kind
+	Kinds []string          `json:"kinds"` // that can be added
 }
 
 // integrationsPage is what clients open in a frame of theirs, with the pass in its address.
@@ -78,7 +79,7 @@ func (s *Server) integrationsPage(w http.ResponseWriter, _ *http.Request) error 
 	}
 	p := templates.Page{
 		Title: "Boards", Lang: "en", Script: e.script, Styles: e.styles, Ahead: e.ahead, NoScript: "This page needs JavaScript. Diese Seite braucht JavaScript.",
-		Config: managerConfig{widgetConfig{ClientOrigins: s.cfg.ClientOrigins, Companion: s.cfg.Companion, Version: s.cfg.Version}, s.cfg.Icons()},
+		Config: managerConfig{widgetConfig{ClientOrigins: s.cfg.ClientOrigins, Companion: s.cfg.Companion, Version: s.cfg.Version}, s.cfg.Icons(), s.offered()},
 	}
 	return page(w, widgetPolicy(s.cfg.PublicURL, s.cfg.ClientOrigins), func(b io.Writer) error { return templates.App(b, p) })
 }

@@ -35,6 +35,14 @@ func (s *Server) widgetPage(w http.ResponseWriter, r *http.Request) error {
 	return page(w, widgetPolicy(s.cfg.PublicURL, s.cfg.ClientOrigins), func(b io.Writer) error { return templates.App(b, p) })
 }
 
+// offered names the kinds of widgets that can be added.
+func (s *Server) offered() (names []string) {
+	for _, k := range widgets.Offered(s.cfg.Calls != nil) {
+		names = append(names, k.Name)
+	}
+	return names
+}
+
 func (s *Server) frontPage(w http.ResponseWriter, _ *http.Request) error {
 	_, err := s.bundle.entry(widgets.Kinds[0].Entry)
 	return page(w, plainPolicy, func(b io.Writer) error {

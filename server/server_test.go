@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/educationpub/lectern/server/focus"
 	"github.com/educationpub/lectern/server/identity"
 )
 
@@ -125,12 +126,28 @@ func TestPages(t *testing.T) {
 	t.Run("CE1 the classroom frames the configured Element Call too, and is told of it", func(t *testing.T) {
 		c := newTestServer(t).Classroom(ClassroomConfig{Lectern: "http://localhost:6", Homeservers: []Homeserver{{"hs", "http://127.0.0.1:7"}}, ElementCall: "https://call.example:8/ec", RTCTransport: "http://localhost:6/livekit/jwt"})
 		w := get(t, c, "GET", "/", "")
-		if csp := w.Header().Get("Content-Security-Policy"); w.Code != 200 || !strings.Contains(csp, "frame-src http://localhost:6 https://call.example:8;") {
+		if csp := w.Header().Get("Content-Security-Policy"); w.Code != 200 || !strings.Contains(csp, "frame-src http://localhost:6 https://call.example:8;") || !strings.Contains(csp, "connect-src 'self' http://127.0.0.1:7 http://localhost:6;") {
 			t.Error(w.Code, csp)
 		}
 		for _, want := range []string{`"elementCall":"https://call.example:8/ec"`, `"rtcTransport":"http://localhost:6/livekit/jwt"`} {
 			if !strings.Contains(w.Body.String(), want) {
 				t.Errorf("the page is not told %s", want)
+			}
+		}
+	})
+	t.Run("CA1 calls are offered where they are set up", func(t *testing.T) {
+		for calls, want := range map[bool]string{false: `"kinds":["whiteboard"]`, true: `"kinds":["whiteboard","call"]`} {
+			s := newTestServer(t, func(c *Config) {
+				if calls {
+					c.Calls = (*focus.Service)(nil)
+				}
+			})
+			for name, w := range map[string]*httptest.ResponseRecorder{
+				"classroom": get(t, s.Classroom(ClassroomConfig{Lectern: "http://localhost:6"}), "GET", "/", ""), "integrations": get(t, s.Routes(), "GET", "/integrations/", ""),
+			} {
+				if w.Code != 200 || !strings.Contains(w.Body.String(), want) {
+					t.Errorf("calls %v, %s: %d %s", calls, name, w.Code, w.Body)
+				}
 			}
 		}
 	})

@@ -115,7 +115,7 @@ func (s *Server) setupPage(w http.ResponseWriter, r *http.Request) error {
 		for _, g := range all.Gone {
 			t.Gone = append(t.Gone, templates.SetupBoard{ID: g.Widget, Name: g.Name})
 		}
-		for _, k := range widgets.Kinds {
+		for _, k := range widgets.Offered(s.cfg.Calls != nil) {
 			t.Kinds = append(t.Kinds, templates.SetupKind{Name: k.Name, Title: t.T(k.Title, k.German)})
 		}
 	}

@@ -79,6 +79,9 @@ func TestSetupPage(t *testing.T) {
 		t.Fatalf("SU1 using the link: %d %+v", code, cookie)
 	}
 	mine := cookie
+	if _, body := do("GET", "/setup", "", nil); !strings.Contains(body, `value="whiteboard"`) || strings.Contains(body, `value="call"`) {
+		t.Errorf("CA1 calls are not set up and offered: %s", body)
+	}
 	code, body := do("GET", "/setup", "", nil)
 	if code != 200 || strings.Contains(body, "<i>One") || strings.Contains(body, "<b>Class") || !strings.Contains(body, "&lt;i&gt;One") {
 		t.Errorf("SU4 hostile names: %d %s", code, body)

@@ -14,12 +14,13 @@ type Kind struct {
 	Words  []string // what people call it, in lower case
 	Entry  string   // the front end's entry in Vite's manifest
 	Drawn  bool     // a board: it has a document, which is kept in the room. A call has none.
+	Focus  bool     // of use only where calls are set up
 }
 
 // Kinds is the registry.
 var Kinds = []Kind{
 	{Name: "whiteboard", Title: "Whiteboard", German: "Tafel", Words: []string{"whiteboard", "board", "tafel"}, Entry: "src/entry/whiteboard.tsx", Drawn: true},
-	{Name: "call", Title: "Call", German: "Anruf", Words: []string{"call", "anruf", "videocall", "meeting"}, Entry: "src/entry/call.tsx"},
+	{Name: "call", Title: "Call", German: "Anruf", Words: []string{"call", "anruf", "videocall", "meeting"}, Entry: "src/entry/call.tsx", Focus: true},
 }
 
 // Find answers the kind of that name.
@@ -35,6 +36,11 @@ func Find(name string) (Kind, bool) {
 // Boards are the kinds that are drawn.
 func Boards() []Kind {
 	return slices.DeleteFunc(slices.Clone(Kinds), func(k Kind) bool { return !k.Drawn })
+}
+
+// Offered are the kinds that can be added where calls are set up, or are not.
+func Offered(calls bool) []Kind {
+	return slices.DeleteFunc(slices.Clone(Kinds), func(k Kind) bool { return k.Focus && !calls })
 }
 
 // Called answers the kind that people call by this word.

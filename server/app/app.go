@@ -219,7 +219,7 @@ func build(ctx context.Context, cfg *config.Config, o Options) (_ *parts, err er
 	p.commands = commands.New(commands.Config{
 		Mirrors: mirrors,
 		Rooms:   p.companion, Talk: p.companion, Memory: p.companion, Greetings: p.companion,
-		Companion: cfg.Matrix.UserID, Base: strings.TrimRight(cfg.PublicURL, "/"), Icon: p.companion.Icon, Log: o.Log, Observe: m.command,
+		Companion: cfg.Matrix.UserID, Base: strings.TrimRight(cfg.PublicURL, "/"), Icon: p.companion.Icon, Calls: cfg.Calls.LiveKitURL != "", Log: o.Log, Observe: m.command,
 	})
 	verifier, err := openid.New(openid.Config{
 		ServerName: p.companion.ServerName(), BaseURL: cfg.Matrix.Homeserver, Allowed: cfg.OpenID.AllowedServers, Denied: cfg.OpenID.DeniedServers,

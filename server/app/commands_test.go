@@ -83,6 +83,9 @@ func TestFromInvitationToStroke(t *testing.T) {
 		t.Fatalf("answer: %q", got)
 	}
 	added := time.Since(start)
+	if got := w.ask(teacher, direct, `add call in "Class 9c"`); !strings.HasPrefix(got, "Calls are not set up on this Lectern") {
+		t.Errorf("CA1 no call where calls are not set up: %q", got)
+	}
 	p := &place{name: "Bruchrechnung", room: class}
 	var all []struct {
 		Type    string          `json:"type"`

@@ -98,6 +98,9 @@ func (s *Service) add(ctx context.Context, p *place, cmd phrase.Command) (string
 	if len(p.Widgets) >= MaxBoards {
 		return p.say(phrase.TooMany, phrase.Args{"max": MaxBoards}), nil
 	}
+	if kind, _ := widgets.Find(cmd.Kind); kind.Focus && !s.cfg.Calls {
+		return p.say(phrase.CallsOff, nil), nil
+	}
 	w := widgets.New(s.cfg.Base, cmd.Kind, cmd.Name)
 	if err := s.cfg.Talk.SetState(ctx, p.ID, widgets.EventType, w.ID, w.Content(s.cfg.Companion, s.cfg.Icon(cmd.Kind))); err != nil {
 		return "", err

@@ -24,6 +24,8 @@ type Config struct {
 	Companion string
 	// Base is Lectern's own URL, without a slash at the end: where widgets live.
 	Base string
+	// Calls are set up: widgets about them can be added.
+	Calls bool
 	// Icon answers the mxc address of a kind's picture, "" for none; may be nil.
 	Icon func(kind string) string
 	Log  *slog.Logger

@@ -22,6 +22,7 @@ const (
 	AddedAside   Key = "added.aside"   // name, room, level, companion: the layout could not be written
 	AddedHidden  Key = "added.hidden"  // name, room: the layout could not be written now
 	TooMany      Key = "too.many"      // max, room
+	CallsOff     Key = "calls.off"     //
 	ListHead     Key = "list.head"     // room
 	ListEmpty    Key = "list.empty"    // room
 	Renamed      Key = "renamed"       // old, name, room
@@ -82,6 +83,7 @@ var english = map[Key]string{
 	AddedAside:   "\"{name}\" is in {room} now; you find it in the room's information, under widgets. To show it above the messages I need power level {level} for the layout: /op {companion} {level}",
 	AddedHidden:  "\"{name}\" is in {room} now, but I could not show it above the messages. You find it in the room's information, under widgets.",
 	TooMany:      "There are {max} boards in {room} already. Remove one first.",
+	CallsOff:     "Calls are not set up on this Lectern, so I cannot add one. Whoever runs it can change that; boards work as always.",
 	ListHead:     "In {room}:",
 	ListEmpty:    "There is no board in {room} yet. Add one: add whiteboard \"Lesson 3\"",
 	Renamed:      "\"{old}\" in {room} is called \"{name}\" now.",

@@ -25,6 +25,7 @@ var german = map[Key]string{
 	AddedAside:   "„{name}“ ist jetzt in {room}; du findest es in den Informationen zum Raum, unter Widgets. Um es über den Nachrichten zu zeigen, brauche ich für das Layout Berechtigungsstufe {level}: /op {companion} {level}",
 	AddedHidden:  "„{name}“ ist jetzt in {room}, aber über den Nachrichten konnte ich es nicht zeigen. Du findest es in den Informationen zum Raum, unter Widgets.",
 	TooMany:      "In {room} sind schon {max} Tafeln. Entferne erst eine.",
+	CallsOff:     "Anrufe sind auf diesem Lectern nicht eingerichtet, deshalb kann ich keinen hinzufügen. Wer es betreibt, kann das ändern; Tafeln gehen wie immer.",
 	ListHead:     "In {room}:",
 	ListEmpty:    "In {room} gibt es noch keine Tafel. Füge eine hinzu: hinzufügen Tafel \"Stunde 3\"",
 	Renamed:      "„{old}“ in {room} heißt jetzt „{name}“.",

@@ -26,7 +26,7 @@ class Faults {
   }
 
   watch(page) {
-    page.on("pageerror", (err) => this.list.push(`page error: ${err.message}`));
+    page.on("pageerror", (err) => this.list.push(`page error: ${err.message}${/ at .*/.exec(err.stack ?? "")?.[0] ?? ""}`));
     page.on("console", (m) => {
       if (m.type() === "error" && /Content Security Policy|Refused to|Uncaught|violates/.test(m.text())) this.list.push(`console: ${m.text().slice(0, 300)}`);
     });

@@ -84,8 +84,11 @@ function Stand({ view, launcher, host, t }: { readonly view: View; readonly laun
   const [opening, setOpening] = useState(false);
   const [opened, setOpened] = useState<Opened>();
   const { call } = view;
-  if (!call) return null;
-  const s = standing(call, Math.max(0, now - view.at));
+  const s = call && standing(call, Math.max(0, now - view.at));
+  const here = s?.kind === "going" && s.here;
+  // What opening has come to is of no more use once the reader is in the call, or has left it.
+  useEffect(() => setOpened(undefined), [here]);
+  if (!call || !s) return null;
   const ways = s.kind === "empty" || s.kind === "going";
   const moderator = call.configured && call.moderator;
   const canOpen = call.configured && call.element_call !== "";
@@ -107,7 +110,7 @@ function Stand({ view, launcher, host, t }: { readonly view: View; readonly laun
       {s.kind === "off" ? <Press className="primary" onClick={() => void launcher.run()}>{t("retry")}</Press> : null}
       {(ways && canOpen) || again ? (
         // One button, so that the focus stays on it when "Start again" becomes "Start".
-        <Press className="primary" busy={opening || view.busy.has("begin")} onClick={() => void (again ? launcher.act("begin", { action: "begin" }) : open())}>
+        <Press className={here ? "" : "primary"} busy={opening || view.busy.has("begin")} onClick={() => void (again ? launcher.act("begin", { action: "begin" }) : open())}>
           {t(again ? "again" : s.kind === "going" ? (s.here ? "open" : "join") : "start")}
         </Press>
       ) : null}

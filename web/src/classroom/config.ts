@@ -1,5 +1,7 @@
 /** The page's configuration, written by the server into `<script type="application/json" id="lectern-config">`. */
 
+import { offeredOf, type Kind } from "./add/kinds";
+
 /** A homeserver people may sign in at. `name` is its server name, `url` its client API without a trailing slash. */
 export interface Homeserver {
   readonly name: string;
@@ -25,6 +27,8 @@ export interface Config {
   readonly version: string;
   /** mxc addresses of widgets' pictures, by kind; those that are there. */
   readonly icons: Readonly<Record<string, string>>;
+  /** Kinds of widgets that can be added. */
+  readonly kinds: readonly Kind[];
   /** Where an Element Call lies, without a slash at the end; "" for none. */
   readonly elementCall: string;
   /** Token service of calls, for homeservers that name none; "" for none. */
@@ -85,6 +89,7 @@ export function parseConfig(json: string, page = ""): Config {
     companion: typeof raw["companion"] === "string" ? raw["companion"] : "",
     version: typeof raw["version"] === "string" ? raw["version"] : "",
     icons: iconsOf(raw["icons"]),
+    kinds: offeredOf(raw["kinds"]),
     elementCall,
     rtcTransport: optional(raw["rtcTransport"], "rtcTransport"),
   };

@@ -20,4 +20,6 @@ export function kindAt(url: string, lectern: string): Kind | undefined {
   const kind = url.startsWith(`${lectern}/widgets/`) ? url.slice(`${lectern}/widgets/`.length).split(/[?#]/)[0] : undefined;
   return isKind(kind) ? kind : undefined;
 }
+/** The kinds that a Lectern offers, as it tells its pages; all of those known here from one that does not say. */
+export const offeredOf = (v: unknown): readonly Kind[] => (Array.isArray(v) ? kinds.filter((k) => v.includes(k)) : kinds);
 export const isKind = (s: unknown): s is Kind => typeof s === "string" && Object.hasOwn(KINDS, s);

@@ -5,6 +5,7 @@ import type { Powers } from "../roles";
 import { powerOf, stateLevel } from "../roles";
 import { WIDGET_EVENT_TYPES } from "../widgets";
 import { boardOf, removal, WIDGET_TYPE, widgetContent, type Content, type NewBoard, type WidgetState } from "./board";
+import type { Kind } from "./kinds";
 import { LAYOUT_TYPE, layoutWith } from "./layout";
 import { classroomLevels, grant, neededLevel } from "./levels";
 import { detailOf, isRefusal, StepProblem, type Sentence, type Step } from "./steps";
@@ -51,6 +52,8 @@ export interface Place {
   readonly companion: string;
   /** mxc addresses of widgets' pictures, by kind. */
   readonly icons: Readonly<Record<string, string>>;
+  /** Kinds that can be added. */
+  readonly kinds: readonly Kind[];
 }
 
 /** Who acts, and for which Lectern. */

@@ -2,12 +2,26 @@
 
 import { reasonOf } from "../reason";
 
-/** `open`: in front of the person, not in it yet (lobby). `leaving`: hanging up, for at most a few seconds. */
-export type CallPhase = "opening" | "open" | "joined" | "leaving";
+/** `open`: in front of the person, not in it yet (lobby). `leaving`: hanging up, for at most a few seconds. `over`: left, and still saying why. */
+export type CallPhase = "opening" | "open" | "joined" | "leaving" | "over";
+
+/** Why somebody is out of a call who did not leave it. */
+export interface Over {
+  /** Removed from it by a moderator; ended for everybody; out of its room; not let in for another reason. */
+  readonly kind: "removed" | "ended" | "out" | "refused";
+  /** User id of who decided it, "" if not known. */
+  readonly by: string;
+  /** The token service's sentence, for `refused`. */
+  readonly message: string;
+  /** A moderator has taken it back. */
+  readonly again: boolean;
+}
 
 export interface CallState {
   readonly roomId: string;
   readonly phase: CallPhase;
+  /** While it is `leaving` by somebody else's decision, and `over`. */
+  readonly why?: Over;
 }
 
 export class Calls {
@@ -36,14 +50,27 @@ export class Calls {
   }
 
   phase(phase: "open" | "joined"): void {
-    if (this.value && this.value.phase !== "leaving") this.set({ ...this.value, phase });
+    if (this.value && this.value.phase !== "leaving" && this.value.phase !== "over") this.set({ ...this.value, phase });
   }
 
   /** Leaves the call, then removes it. Everybody who asks waits for the same. */
   leave(): Promise<void> {
     if (!this.value) return Promise.resolve();
-    this.left ??= this.end();
+    if (this.value.phase === "over") this.drop();
+    else this.left ??= this.end();
+    return this.left ?? Promise.resolve();
+  }
+
+  /** Leaves the call because it is over for this person, and says why until they close it. */
+  over(why: Omit<Over, "again">): Promise<void> {
+    if (!this.value || this.left || this.value.phase === "over") return Promise.resolve();
+    this.left = this.end({ ...why, again: false });
     return this.left;
+  }
+
+  /** A moderator has taken back what was said to be over. */
+  again(kind: Over["kind"]): void {
+    if (this.value?.why?.kind === kind) this.set({ ...this.value, why: { ...this.value.why, again: true } });
   }
 
   /** Removes the call without a goodbye: the client is gone. */
@@ -52,15 +79,16 @@ export class Calls {
     if (this.value) this.set(null);
   }
 
-  private async end(): Promise<void> {
-    if (this.value) this.set({ ...this.value, phase: "leaving" });
+  private async end(why?: Over): Promise<void> {
+    if (this.value) this.set({ ...this.value, phase: "leaving", ...(why && { why }) });
     try {
       await this.hangUp?.();
     } catch (err) {
       console.warn("leaving the call:", reasonOf(err));
     }
     this.left = null;
-    this.drop();
+    if (this.value?.why) this.set({ ...this.value, phase: "over" });
+    else this.drop();
   }
 
   private set(value: CallState | null): void {

@@ -3,6 +3,7 @@ import { Direction, Method, UpdateDelayedEventAction, type MatrixClient, type St
 import {
   OpenIDRequestState,
   type Capability,
+  type IOpenIDCredentials,
   type IOpenIDUpdate,
   type IReadEventRelationsResult,
   type IRtcTransportsResult,
@@ -13,6 +14,8 @@ import {
 import { ClassroomDriver, rawEvent, type DriverOptions } from "../driver";
 import { reasonOf } from "../reason";
 import { capabilitiesOf, MEMBER, sending, TO_DEVICE, type Device } from "./allow";
+import { refusal } from "./acts";
+import type { Over } from "./calls";
 import { transportsOf } from "./transports";
 
 const DELAYED = "org.matrix.msc4140";
@@ -24,6 +27,8 @@ const NEW_DEVICE_MS = 1000;
 export interface CallDriverOptions extends DriverOptions {
   /** Token service for homeservers that name none; "" for none. */
   readonly rtcTransport: string;
+  /** The token service lets this device in no more, or not yet. */
+  readonly onRefused: (why: Omit<Over, "again">) => void;
 }
 
 export class CallDriver extends ClassroomDriver {
@@ -51,13 +56,28 @@ export class CallDriver extends ClassroomDriver {
 
   /** The token service has to know who comes, and it is the operator's. */
   override askOpenID(observer: SimpleObservable<IOpenIDUpdate>): void {
-    this.client.getOpenIdToken().then(
-      (token) => observer.update({ state: OpenIDRequestState.Allowed, token }),
+    this.identify().then(
+      (token) => observer.update(token ? { state: OpenIDRequestState.Allowed, token } : { state: OpenIDRequestState.Blocked }),
       (err: unknown) => {
         console.warn("identity for the call not given:", reasonOf(err));
         observer.update({ state: OpenIDRequestState.Blocked });
       },
     );
+  }
+
+  /** Who this is; null where that would be of no use. The token service says to Element Call, too, why it lets nobody in, and Element Call does not pass that on. */
+  private async identify(): Promise<IOpenIDCredentials | null> {
+    const token = await this.client.getOpenIdToken();
+    if (this.call.rtcTransport === "") return token;
+    try {
+      const why = await refusal(this.call.rtcTransport, this.device, token);
+      if (!why) return token;
+      if (!this.closed) this.call.onRefused(why);
+      return null;
+    } catch (err) {
+      console.warn("the token service does not answer:", reasonOf(err));
+      return token;
+    }
   }
 
   override async sendEvent(eventType: string, content: object, stateKey?: string | null, roomId?: string | null): Promise<ISendEventDetails> {

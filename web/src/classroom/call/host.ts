@@ -7,6 +7,7 @@ import { ignored, quiet, silence, type HostOptions, type HostState } from "../ho
 import { reasonOf } from "../reason";
 import { definitionOf } from "../widgets";
 import { MEMBER, TO_DEVICE } from "./allow";
+import type { Over } from "./calls";
 import { CallDriver } from "./driver";
 import { encryptedOnly } from "./todevice";
 
@@ -19,6 +20,8 @@ export interface CallHostOptions extends Omit<HostOptions, "onOpenCall" | "onNav
   readonly onState: (state: HostState) => void;
   /** The person has entered the call, or is back in front of it. */
   readonly onJoined: (joined: boolean) => void;
+  /** The token service does not let this device in. */
+  readonly onRefused: (why: Omit<Over, "again">) => void;
   /** Element Call wants to be closed. */
   readonly onClose: () => void;
 }

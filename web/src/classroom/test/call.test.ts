@@ -1,4 +1,5 @@
 import { describe, expect, test, vi } from "vitest";
+import { overBy, verdictOn } from "../call/acts";
 import { callUrl, callWidget, isCallLauncher, type CallAddress } from "../call/address";
 import { capabilitiesOf, MEMBER, ownKeys, sending, TO_DEVICE } from "../call/allow";
 import { Calls } from "../call/calls";
@@ -16,6 +17,10 @@ const KEY = "_@ada:x_DEV_m.call";
 describe("CE1 configuration", () => {
   const config = { homeservers: [{ name: "x", url: "http://127.0.0.1:1" }], lectern: "http://localhost:3" };
   test("CE1 nothing is configured by default", () => expect(parseConfig(JSON.stringify(config))).toMatchObject({ elementCall: "", rtcTransport: "" }));
+  test("CE1 the kinds that are offered", () => {
+    expect(parseConfig(JSON.stringify(config)).kinds).toEqual(["whiteboard", "call"]);
+    expect(parseConfig(JSON.stringify({ ...config, kinds: ["whiteboard", "unheard-of"] })).kinds).toEqual(["whiteboard"]);
+  });
   test("CE1 addresses lose their slash", () =>
     expect(parseConfig(JSON.stringify({ ...config, elementCall: "https://call.x/", rtcTransport: "https://l.x/livekit/jwt" }), "https://page.x")).toMatchObject({ elementCall: "https://call.x", rtcTransport: "https://l.x/livekit/jwt" }));
   test("CE1 an Element Call on the page's own origin is refused", () => {
@@ -175,6 +180,53 @@ describe("CE8 one call at a time", () => {
     expect(hangUp).toHaveBeenCalledTimes(1);
     expect(calls.get()).toBeNull();
     await calls.leave();
+  });
+});
+
+describe("CE11 out by somebody else's decision", () => {
+  test("CE11 acts about oneself and about everybody", () => {
+    const verdict = (action: string, target: string) => verdictOn("@ada:x", { v: 1, by: "@t:x", action, target });
+    expect(verdict("remove", "@ada:x")).toEqual({ kind: "removed", by: "@t:x", again: false });
+    expect(verdict("readmit", "@ada:x")).toEqual({ kind: "removed", by: "@t:x", again: true });
+    expect(verdict("end", "*")).toEqual({ kind: "ended", by: "@t:x", again: false });
+    expect(verdict("begin", "*")).toEqual({ kind: "ended", by: "@t:x", again: true });
+    for (const [action, target] of [["remove", "@ben:x"], ["mute", "@ada:x"], ["sources", "*"], ["", ""]] as const) expect(verdict(action, target)).toBeNull();
+  });
+  test("CE11 what the token service answers", () => {
+    expect(overBy("call_removed", "…")).toMatchObject({ kind: "removed" });
+    expect(overBy("call_ended", "…")).toMatchObject({ kind: "ended" });
+    expect(overBy("server_denied", "Not from there.")).toEqual({ kind: "refused", by: "", message: "Not from there." });
+    expect(overBy(undefined, 7)).toEqual({ kind: "refused", by: "", message: "" });
+  });
+  test("CE11 it is left first, then it says why until that is closed", async () => {
+    const calls = new Calls();
+    await calls.over({ kind: "ended", by: "", message: "" });
+    expect(calls.get()).toBeNull();
+    calls.open("!a:x");
+    const hangUp = vi.fn(() => Promise.resolve());
+    calls.attach(hangUp);
+    const over = calls.over({ kind: "removed", by: "@t:x", message: "" });
+    void calls.over({ kind: "ended", by: "@t:x", message: "" }); // the first reason stays
+    expect(calls.get()).toMatchObject({ phase: "leaving", why: { kind: "removed", again: false } });
+    await over;
+    calls.phase("joined");
+    expect([calls.get()?.phase, hangUp.mock.calls.length]).toEqual(["over", 1]);
+    calls.again("ended");
+    expect(calls.get()?.why?.again).toBe(false);
+    calls.again("removed");
+    expect(calls.get()?.why?.again).toBe(true);
+    await calls.leave();
+    expect(calls.get()).toBeNull();
+    expect(calls.open("!b:x")).toBe(true);
+  });
+  test("CE11 who is leaving already is not told", async () => {
+    const calls = new Calls();
+    calls.open("!a:x");
+    calls.attach(() => Promise.resolve());
+    const left = calls.leave();
+    void calls.over({ kind: "ended", by: "", message: "" });
+    await left;
+    expect(calls.get()).toBeNull();
   });
 });
 

@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState, type FormEvent } from "react";
 import { isForgotten, newBoard, removedBoards, WIDGET_TYPE, type NewBoard, type WidgetState } from "../add/board";
-import { KINDS, kinds, type Kind } from "../add/kinds";
+import { KINDS, type Kind } from "../add/kinds";
 import { grant, neededLevel } from "../add/levels";
 import { addSteps, type Actor, type Client, type Standing } from "../add/setup";
 import { Steps } from "../add/steps";
@@ -91,7 +91,7 @@ export function AddPanel({ actor, room, onClose, onAdded, onBusy }: Props) {
       {!may && <p className="hint" data-testid="add-no-power">{powerSentence(client, room, config.companion, t)}</p>}
       {may && refusal !== "" && <p className="hint" data-testid="add-no-invite">{refusal}</p>}
       {may && refusal === "" && (
-        <AddForm taken={room.widgets.map((w) => w.name)} onAdd={(board) => void start(board)}>
+        <AddForm kinds={config.kinds} taken={room.widgets.map((w) => w.name)} onAdd={(board) => void start(board)}>
           {why(actor, room, t)}
         </AddForm>
       )}
@@ -120,7 +120,7 @@ function usePast(client: Client, roomId: string, wanted: boolean): readonly Widg
   return past;
 }
 
-function AddForm({ taken, onAdd, children }: { readonly taken: readonly string[]; readonly onAdd: (board: NewBoard) => void; readonly children: string }) {
+function AddForm({ kinds, taken, onAdd, children }: { readonly kinds: readonly Kind[]; readonly taken: readonly string[]; readonly onAdd: (board: NewBoard) => void; readonly children: string }) {
   const t = useT();
   const [kind, setKind] = useState<Kind>(kinds[0] ?? "whiteboard");
   const [typed, setTyped] = useState<string | null>(null);
@@ -138,7 +138,7 @@ function AddForm({ taken, onAdd, children }: { readonly taken: readonly string[]
   return (
     <form onSubmit={submit} noValidate aria-label={t("add.newTitle")}>
       <h3>{t("add.newTitle")}</h3>
-      <KindField value={kind} onChange={setKind} />
+      <KindField kinds={kinds} value={kind} onChange={setKind} />
       <TextField label={t("add.name")} value={value} problem={problem} onChange={setTyped} inputRef={input} testId="add-name" />
       {children !== "" && <p className="hint small break" data-testid="add-why">{children}</p>}
       <div className="row end"><button type="submit" className="button primary" data-testid="add-submit">{t("add.submit")}</button></div>

@@ -1,6 +1,8 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "react";
+import { RoomEvent, type Room } from "matrix-js-sdk";
 import { CALL_ALLOW, CALL_WIDGET, callUrl, callWidget } from "../call/address";
-import type { CallState } from "../call/calls";
+import { hearActs } from "../call/acts";
+import type { CallState, Over } from "../call/calls";
 import { fitOf } from "../call/fit";
 import { hostCall } from "../call/host";
 import { openedTo } from "../call/members";
@@ -32,6 +34,19 @@ export default function CallPanel(props: Props) {
   const detail = classroom.detail(call.roomId);
   const [name] = useState(detail?.summary.name ?? "");
   const leaving = call.phase === "leaving";
+  useEffect(() => {
+    const { client } = classroom;
+    const { calls, config } = app;
+    const out = (room: Room, membership: string): void => {
+      if (room.roomId === call.roomId && membership !== "join") void calls.over({ kind: "out", by: "", message: "" });
+    };
+    client.on(RoomEvent.MyMembership, out);
+    const deaf = hearActs(client, call.roomId, config.companion, ({ kind, by, again }) => (again ? calls.again(kind) : void calls.over({ kind, by, message: "" })));
+    return () => {
+      client.off(RoomEvent.MyMembership, out);
+      deaf();
+    };
+  }, [app, classroom, call.roomId]);
   const title = shown === call.roomId ? t("call.title") : t("call.titleIn", { room: name });
   return (
     <section className="call" aria-label={title} data-testid="call" data-phase={call.phase}>
@@ -47,10 +62,39 @@ export default function CallPanel(props: Props) {
       </header>
       <Others {...props} />
       <div className="call-body">
-        <Frame key={round} {...props} onRetry={() => setRound(round + 1)} />
-        {leaving && <div role="status" className="frame-status call-leaving"><p className="pill"><Spinner /> {t("call.leaving")}</p></div>}
+        {call.phase !== "over" && <Frame key={round} {...props} onRetry={() => setRound(round + 1)} />}
+        {call.why && <OverNotice classroom={classroom} call={call} why={call.why} />}
+        {leaving && !call.why && <div role="status" className="frame-status call-leaving"><p className="pill"><Spinner /> {t("call.leaving")}</p></div>}
       </div>
     </section>
+  );
+}
+
+/** Why the person is out of the call. Element Call would try again and again, or show an error that says nothing. */
+function OverNotice({ classroom, call, why }: Pick<Props, "classroom" | "call"> & { readonly why: Over }) {
+  const { calls } = useApp();
+  const t = useT();
+  const heading = useRef<HTMLHeadingElement>(null);
+  const waits = call.phase !== "over";
+  const who = why.by === classroom.me ? t("call.over.you") : (classroom.detail(call.roomId)?.members.find((m) => m.userId === why.by)?.name ?? t("call.over.moderator"));
+  // The frame that had the keyboard is going.
+  useEffect(() => heading.current?.focus(), [waits]);
+  const anew = (): void => {
+    calls.drop();
+    calls.open(call.roomId);
+  };
+  const text = why.again ? t("call.over.againText") : why.kind === "refused" ? why.message : t(`call.over.${why.kind}Text`, { who });
+  return (
+    <div className="call-over" data-testid="call-over" data-kind={why.kind}>
+      <div role="status">
+        <h3 ref={heading} tabIndex={-1}>{t(why.again ? "call.over.again" : `call.over.${why.kind}`)}</h3>
+        <p>{text}</p>
+      </div>
+      <div className="row">
+        {why.kind !== "out" && <button className={why.again ? "button primary" : "button"} disabled={waits} onClick={anew}>{t(why.again ? "call.over.join" : "call.over.retry")}</button>}
+        <button className="button" disabled={waits} onClick={() => void calls.leave()}>{t("call.close")}</button>
+      </div>
+    </div>
   );
 }
 
@@ -96,6 +140,7 @@ function Frame({ classroom, grants, call, onRetry }: Props & { readonly onRetry:
       rtcTransport: config.rtcTransport,
       onState: setState,
       onJoined: (joined) => calls.phase(joined ? "joined" : "open"),
+      onRefused: (why) => void calls.over(why),
       onClose: () => void calls.leave(),
     });
     calls.attach(() => hosted.hangUp());

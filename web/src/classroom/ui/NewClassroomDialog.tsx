@@ -1,6 +1,6 @@
 import { useEffect, useId, useRef, useState, type FormEvent } from "react";
 import { newBoard } from "../add/board";
-import { KINDS, kinds, type Kind } from "../add/kinds";
+import { KINDS, type Kind } from "../add/kinds";
 import { checkPeople, MAX_PEOPLE } from "../add/people";
 import { createSteps, type NewClassroom } from "../add/setup";
 import { Steps } from "../add/steps";
@@ -53,6 +53,7 @@ export function NewClassroomDialog({ classroom, onClose, onOpen }: Props) {
 
 function Form({ me, onSubmit, onCancel }: { readonly me: string; readonly onSubmit: (name: string, people: readonly string[], kinds: readonly Kind[]) => void; readonly onCancel: () => void }) {
   const { config } = useApp();
+  const { kinds } = config;
   const t = useT();
   const id = useId();
   const [name, setName] = useState("");

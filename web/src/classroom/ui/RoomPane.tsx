@@ -2,6 +2,7 @@ import { useEffect, useRef, useState, type KeyboardEvent } from "react";
 import type { Grants } from "../grants";
 import type { Classroom, RoomDetail } from "../matrix";
 import { AddDialog } from "./AddDialog";
+import { isCallLauncher } from "../call/address";
 import { mayAdd, powerSentence } from "./AddPanel";
 import { reasonOf } from "../reason";
 import { CallButton } from "./CallButton";
@@ -32,9 +33,9 @@ export function RoomPane({ classroom, grants, detail, onBack, onNavigate, onCall
   const [chosen, setChosen] = useState<string | null>(null);
   const [adding, setAdding] = useState(false);
   const may = mayAdd(classroom, detail.powers);
-  // What is in front stays there, whatever is added or renamed beside it.
+  // What is in front stays there, a board at first, whatever is added or renamed beside it.
   const front = useRef<string | null>(null);
-  const active = widgets.find((w) => w.id === chosen) ?? widgets.find((w) => w.id === front.current) ?? widgets[0];
+  const active = widgets.find((w) => w.id === chosen) ?? widgets.find((w) => w.id === front.current) ?? widgets.find((w) => !isCallLauncher(w.url, app.config.lectern)) ?? widgets[0];
   front.current = active?.id ?? null;
   // Tiles stay once opened, so that switching tabs does not reload a board. Owned by this component, grows by at most the room's widgets.
   const opened = useRef(new Set<string>());

@@ -1,5 +1,5 @@
 import { useId, type ReactNode, type RefObject } from "react";
-import { KINDS, kinds, type Kind } from "../add/kinds";
+import { KINDS, type Kind } from "../add/kinds";
 import type { Translate } from "../i18n";
 import { checkName, MAX_NAME } from "../names";
 import { useT } from "./context";
@@ -31,7 +31,7 @@ export function Problem({ id, children }: { readonly id?: string; readonly child
   return <div role="alert" id={id}>{children !== "" && <p className="problem small" data-testid="problem">{children}</p>}</div>;
 }
 
-export function KindField({ value, onChange }: { readonly value: Kind; readonly onChange: (kind: Kind) => void }) {
+export function KindField({ kinds, value, onChange }: { readonly kinds: readonly Kind[]; readonly value: Kind; readonly onChange: (kind: Kind) => void }) {
   const t = useT();
   const group = useId();
   return (
