@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/signal"
 	"strings"
@@ -27,13 +28,14 @@ import (
 	"github.com/educationpub/lectern/server/app"
 	"github.com/educationpub/lectern/server/config"
 	"github.com/educationpub/lectern/server/rescue"
+	"github.com/educationpub/lectern/server/turn"
 )
 
 // version is set by the Makefile.
 var version = "dev"
 
 const usage = `usage: lectern serve [-config FILE]
-       lectern dev [-data DIR] [-ready-file FILE] [-port N] [-classroom-port N] [-homeserver-port N] [-plain] [-federation] [-second-homeserver] [-instance NAME] [-calls] [-element-call URL] [-synapse DIR]
+       lectern dev [-data DIR] [-ready-file FILE] [-port N] [-classroom-port N] [-homeserver-port N] [-plain] [-federation] [-second-homeserver] [-instance NAME] [-calls] [-element-call URL] [-turn ADDRESS -turn-secret FILE] [-synapse DIR]
        lectern restore [-config FILE] [-room ID [-board ID -out FILE.excalidraw]]
        lectern backup [-config FILE] -out DIR [-keys]
        lectern erase [-config FILE] -board ID
@@ -181,6 +183,12 @@ func dev(ctx context.Context, args []string, out, errOut io.Writer) error {
 	fs.StringVar(&o.Synapse, "synapse", "", "first start: Synapse from this folder (make synapse prints it) instead of Dendrite")
 	fs.BoolVar(&o.LiveKit, "calls", false, "a LiveKit of its own beside the homeserver, for calls (built at the first start: 3 to 7 minutes)")
 	fs.StringVar(&o.Calls.ElementCallURL, "element-call", "", "address of an Element Call that the classroom page opens for calls, http://127.0.0.1:8081 (empty: none)")
+	fs.Func("turn", "IP address and port of a TURN server that shares the secret of -turn-secret, instead of the built-in one", func(s string) error {
+		at, err := netip.ParseAddrPort(s)
+		o.Turn.URLs = turn.URLs(at)
+		return err
+	})
+	fs.StringVar(&o.Turn.SecretFile, "turn-secret", "", "file with the TURN server's secret")
 	fs.StringVar(&level, "log", "warn", "debug, info, warn or error")
 	if err := fs.Parse(args); err != nil {
 		return err

@@ -39,6 +39,7 @@ type DevOptions struct {
 	ModeratorProof                      string        // as in the configuration
 	Calls                               config.Calls  // as in the configuration
 	LiveKit                             bool          // a LiveKit of its own, for calls
+	Turn                                config.Turn   // as in the configuration; zero: built in, on any port
 	Client                              string        // origin of another Matrix client that may show widgets, "" for none
 	Version                             string
 	Out                                 io.Writer             // progress for people
@@ -80,6 +81,9 @@ func Dev(ctx context.Context, o DevOptions) error {
 	defer stack.Stop()
 	if o.Started != nil {
 		o.Started(stack)
+	}
+	if len(o.Turn.URLs) == 0 && o.Turn.Listen == "" {
+		o.Turn.Listen = "127.0.0.1:0"
 	}
 	if o.LiveKit {
 		sfu, err := devLiveKit(ctx, &o, lecternURL)
@@ -175,22 +179,6 @@ func signInAndOut(ctx context.Context, c *devstack.Client, s *devstack.Stack, le
 	return widget.Do(ctx, http.MethodDelete, "/v1/sessions", nil, nil)
 }
 
-// devLiveKit starts a call server that tells Lectern what happens, and puts it into the configuration.
-func devLiveKit(ctx context.Context, o *DevOptions, lectern string) (*devstack.LiveKit, error) {
-	dir := filepath.Join(o.Dir, "livekit")
-	l, err := devstack.StartLiveKit(ctx, devstack.LiveKitOptions{Dir: dir, Webhook: lectern + "/livekit/sfu_webhook", Progress: o.Out})
-	if err != nil {
-		return nil, err
-	}
-	secret := filepath.Join(dir, "secret")
-	if err := os.WriteFile(secret, []byte(l.Secret), 0o600); err != nil {
-		l.Stop()
-		return nil, err
-	}
-	o.Calls.LiveKitURL, o.Calls.LiveKitAPI, o.Calls.Key, o.Calls.SecretFile = l.URL(), l.URL(), l.Key, secret
-	return l, nil
-}
-
 func devConfig(o DevOptions, s *devstack.Stack, lectern, classroom string) (*config.Config, error) {
 	data := filepath.Join(o.Dir, "lectern")
 	if o.Instance != "" {
@@ -212,12 +200,12 @@ func devConfig(o DevOptions, s *devstack.Stack, lectern, classroom string) (*con
 		Matrix:  config.Matrix{Homeserver: s.Homeserver.URL(), UserID: s.Companion.UserID, PasswordFile: pw, AcceptCompanions: s.Others, StableWidgets: o.StableWidgets},
 		OpenID:  config.OpenID{AllowCIDRs: []string{"127.0.0.0/8", "::1/128"}, InsecureTLS: true},
 		RTC:     config.RTC{Listen: "127.0.0.1:0", Loopback: true},
-		Turn:    config.Turn{Listen: "127.0.0.1:0"},
+		Turn:    o.Turn,
 		Storage: config.Storage{KeysAtRest: new(!o.NoKeysAtRest)},
 		Metrics: config.Metrics{Listen: o.Metrics},
 	}
 	if o.NoDataChannel {
-		cfg.RTC.Listen, cfg.Turn.Listen = "", ""
+		cfg.RTC.Listen, cfg.Turn = "", config.Turn{}
 	}
 	cfg.Defaults()
 	if err := cfg.Validate(); err != nil {

@@ -11,16 +11,21 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 )
 
 // LiveKitOptions say how to run a call server.
 type LiveKitOptions struct {
-	Dir      string // its configuration and log; created if missing. Needed
-	Port     int    // of HTTP and WebSocket on 127.0.0.1; 0: any free one
-	UDPPort  int    // of media on 127.0.0.1; 0: any free one
-	Webhook  string // address that is told what happens; "" for none
-	Progress io.Writer
+	Dir     string // its configuration and log; created if missing. Needed
+	Port    int    // of HTTP and WebSocket on 127.0.0.1; 0: any free one
+	UDPPort int    // of media on 127.0.0.1; 0: any free one
+	Webhook string // address that is told what happens; "" for none
+	// TURN are addresses of a TURN server that clients are told, turn:127.0.0.1:3478?transport=udp. TURNSecretFile holds the secret that LiveKit makes
+	// credentials for it with, for an hour each.
+	TURN           []string
+	TURNSecretFile string
+	Progress       io.Writer
 }
 
 // LiveKit is a running call server on loopback.
@@ -59,7 +64,11 @@ func StartLiveKit(ctx context.Context, o LiveKitOptions) (*LiveKit, error) {
 		return nil, err
 	}
 	l := &LiveKit{Key: "lectern", Secret: rand.Text() + rand.Text(), address: net.JoinHostPort("127.0.0.1", strconv.Itoa(o.Port))}
-	if err := writeFile(filepath.Join(o.Dir, "livekit.yaml"), []byte(liveKitConfig(o, l))); err != nil {
+	config, err := liveKitConfig(o, l)
+	if err != nil {
+		return nil, err
+	}
+	if err := writeFile(filepath.Join(o.Dir, "livekit.yaml"), []byte(config)); err != nil {
 		return nil, err
 	}
 	if l.log, err = os.OpenFile(filepath.Join(o.Dir, "livekit.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600); err != nil {
@@ -76,18 +85,37 @@ func StartLiveKit(ctx context.Context, o LiveKitOptions) (*LiveKit, error) {
 }
 
 // liveKitConfig: with bind_addresses alone LiveKit opens its media ports on every interface.
-func liveKitConfig(o LiveKitOptions, l *LiveKit) string {
+func liveKitConfig(o LiveKitOptions, l *LiveKit) (string, error) {
+	turn := ""
+	for _, s := range o.TURN {
+		at, transport, ok := strings.Cut(strings.TrimPrefix(s, "turn:"), "?transport=")
+		host, port, err := net.SplitHostPort(at)
+		if err != nil || !ok {
+			return "", fmt.Errorf("%q is no address such as turn:127.0.0.1:3478?transport=udp", s)
+		}
+		turn += fmt.Sprintf("    - {host: %q, port: %s, protocol: %s, secret_file: %q, ttl: 3600}\n", host, port, transport, o.TURNSecretFile)
+	}
+	if turn != "" {
+		turn = "  turn_servers:\n" + turn
+	}
 	c := fmt.Sprintf(`port: %d
 bind_addresses: [127.0.0.1]
-rtc: {udp_port: %d, tcp_port: 0, node_ip: 127.0.0.1, use_external_ip: false, enable_loopback_candidate: true, interfaces: {includes: [lo]}, ips: {includes: [127.0.0.1/32]}}
-keys: {%s: %s}
+rtc:
+  udp_port: %d
+  tcp_port: 0
+  node_ip: 127.0.0.1
+  use_external_ip: false
+  enable_loopback_candidate: true
+  interfaces: {includes: [lo]}
+  ips: {includes: [127.0.0.1/32]}
+%skeys: {%s: %s}
 room: {auto_create: false}
 logging: {level: warn}
-`, o.Port, o.UDPPort, l.Key, l.Secret)
+`, o.Port, o.UDPPort, turn, l.Key, l.Secret)
 	if o.Webhook != "" {
 		c += fmt.Sprintf("webhook: {api_key: %s, urls: [%q]}\n", l.Key, o.Webhook)
 	}
-	return c
+	return c, nil
 }
 
 // awaitReady polls until LiveKit answers: at most 30 s.

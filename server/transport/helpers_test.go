@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/pion/webrtc/v4"
 
 	"github.com/educationpub/lectern/crdt"
 	"github.com/educationpub/lectern/crdt/board"
@@ -243,7 +244,7 @@ func (h *house) answer(more string) wire.Answer {
 	h.t.Helper()
 	conn := h.raw(hello()...)
 	until[wire.Welcome](h, conn)
-	pc, sdp, _, err := client.Offer(nil)
+	pc, sdp, _, err := client.Offer(nil, webrtc.Configuration{})
 	if err != nil {
 		h.t.Fatal(err)
 	}

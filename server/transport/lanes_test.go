@@ -113,7 +113,7 @@ func (h *house) bare(person string, change func(sdp string) string) *bare {
 	b := &bare{h: h, conn: conn}
 	var sdp string
 	var err error
-	b.pc, sdp, b.opened, err = client.Offer(nil)
+	b.pc, sdp, b.opened, err = client.Offer(nil, webrtc.Configuration{})
 	if err != nil {
 		h.t.Fatal(err)
 	}

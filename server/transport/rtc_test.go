@@ -92,7 +92,7 @@ func TestOffers(t *testing.T) {
 	h := newHouse(t, func(c *Config) { c.RTC.Max = 2 })
 	conn := h.raw(hello()...)
 	until[wire.Welcome](h, conn)
-	pc, good, _, err := client.Offer(nil)
+	pc, good, _, err := client.Offer(nil, webrtc.Configuration{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestOffers(t *testing.T) {
 			t.Errorf("got %+v", e)
 		}
 		log := b.channel(0)
-		second, again, _, err := client.Offer(nil)
+		second, again, _, err := client.Offer(nil, webrtc.Configuration{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -123,6 +123,9 @@ func TestEmbedded(t *testing.T) {
 		if _, c := talkUDP(t, n.addr, n.credential(time.Now().Add(2*time.Minute))).allocate(); c != 401 {
 			t.Errorf("got %d", c)
 		}
+		if _, c := talkUDP(t, n.addr, liveKits(secretOfTests, time.Now().Add(4*time.Hour))).allocate(); c != 401 { // LiveKit's default
+			t.Errorf("LiveKit's for four hours: got %d", c)
+		}
 		user := fmt.Sprintf("%d:@ada:example.org", time.Now().Add(time.Minute).Unix())
 		if _, c := talkUDP(t, n.addr, Credential{Username: user, Password: password([]byte(secretOfTests), user)}).allocate(); c != 401 {
 			t.Errorf("a name that Lectern does not make: got %d", c)

@@ -1,6 +1,7 @@
 package turn
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"strings"
@@ -66,6 +67,12 @@ func suite(t *testing.T, n *neighbour) {
 			drain(n.echo)
 		}
 	})
+	t.Run("TN12 so does one that LiveKit makes of the secret", func(t *testing.T) {
+		cred := liveKits(n.secret, time.Now().Add(Life))
+		if _, c := talkUDP(t, n.addr, cred).allocate(); c != 0 {
+			t.Errorf("no relay: %d", c)
+		}
+	})
 	now := time.Now()
 	good := n.credential(now)
 	for _, c := range []struct {
@@ -75,6 +82,7 @@ func suite(t *testing.T, n *neighbour) {
 		{"a wrong password", Credential{Username: good.Username, Password: n.credential(now).Password}},
 		{"one of another secret", NewCredentials([]byte("another secret, as long as it"), nil).New(now)},
 		{"an expired one", n.credential(now.Add(-Life - time.Second))},
+		{"LiveKit's, expired", liveKits(n.secret, now.Add(-time.Second))},
 		{"a later end than was signed", Credential{Username: "9" + good.Username[1:], Password: good.Password}},
 		{"no end at all", Credential{Username: "ada", Password: password([]byte(n.secret), "ada")}},
 		{"the secret itself", Credential{Username: good.Username, Password: n.secret}},
@@ -196,6 +204,12 @@ func suite(t *testing.T, n *neighbour) {
 		}
 		n.mustRelay(t)
 	})
+}
+
+// liveKits is a credential as LiveKit 1.13.5 makes it for a participant (turn_servers with a secret).
+func liveKits(secret string, end time.Time) Credential {
+	user := fmt.Sprintf("%d:PA_2bcdefghjkmn", end.Unix())
+	return Credential{Username: user, Password: password([]byte(secret), user)}
 }
 
 func drain(e *echo) {

@@ -54,11 +54,12 @@ func password(secret []byte, user string) string {
 	return base64.StdEncoding.EncodeToString(m.Sum(nil))
 }
 
-// expiry answers when a name ends that New can have made.
+// expiry answers when a name ends that New can have made, or LiveKit, which gives out credentials of its own where it has the secret: its names are its
+// participants' ids.
 func expiry(user string) (time.Time, bool) {
 	end, name, ok := strings.Cut(user, ":")
 	n, err := strconv.ParseInt(end, 10, 64)
-	if !ok || err != nil || len(name) != base64.RawURLEncoding.EncodedLen(16) || strconv.FormatInt(n, 10) != end {
+	if !ok || err != nil || len(name) != base64.RawURLEncoding.EncodedLen(16) && (len(name) != len("PA_")+12 || !strings.HasPrefix(name, "PA_")) || strconv.FormatInt(n, 10) != end {
 		return time.Time{}, false
 	}
 	return time.Unix(n, 0), true

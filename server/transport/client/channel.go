@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -32,18 +34,27 @@ func NewAPI() *webrtc.API {
 	e.LoggerFactory = &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}
 	e.SetIncludeLoopbackCandidate(true)
 	e.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	e.SetRelayAcceptanceMinWait(0) // two seconds, in the hope of something better
 	e.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	e.SetSCTPMaxMessageSize(wire.MaxFrame)
 	e.DetachDataChannels()
 	return webrtc.NewAPI(webrtc.WithSettingEngine(e), webrtc.WithMediaEngine(&webrtc.MediaEngine{}), webrtc.WithInterceptorRegistry(&interceptor.Registry{}))
 }
 
+// Relayed is a configuration for channels that go through a TURN server and in no other way.
+func Relayed(urls []string, username, password string) webrtc.Configuration {
+	return webrtc.Configuration{
+		ICEServers:         []webrtc.ICEServer{{URLs: urls, Username: username, Credential: password}},
+		ICETransportPolicy: webrtc.ICETransportPolicyRelay,
+	}
+}
+
 // Offer makes a PeerConnection with the protocol's channels and its offer. opened delivers log and live, each in its own channel.
-func Offer(api *webrtc.API) (pc *webrtc.PeerConnection, sdp string, opened [2]<-chan datachannel.ReadWriteCloser, err error) {
+func Offer(api *webrtc.API, cfg webrtc.Configuration) (pc *webrtc.PeerConnection, sdp string, opened [2]<-chan datachannel.ReadWriteCloser, err error) {
 	if api == nil {
 		api = NewAPI()
 	}
-	pc, err = api.NewPeerConnection(webrtc.Configuration{})
+	pc, err = api.NewPeerConnection(cfg)
 	if err != nil {
 		return nil, "", opened, err
 	}
@@ -79,7 +90,7 @@ func Offer(api *webrtc.API) (pc *webrtc.PeerConnection, sdp string, opened [2]<-
 // OpenChannel opens the data channels and shows the ticket. The log stays where it is until Move.
 func (c *Client) OpenChannel(ctx context.Context) (*Channel, error) {
 	c.closeChannel()
-	pc, sdp, opened, err := Offer(c.opts.API)
+	pc, sdp, opened, err := Offer(c.opts.API, c.opts.Peer)
 	if err != nil {
 		return nil, err
 	}
@@ -187,6 +198,18 @@ func (ch *Channel) Raw(b []byte) error {
 func (ch *Channel) Live(b []byte) error {
 	_, err := ch.live.Write(b)
 	return err
+}
+
+// Path answers how the channel goes: the kind of the client's own candidate ("host", "relay"), and the server's address as the client knows it.
+func (ch *Channel) Path() (kind, server string, err error) {
+	p, err := ch.pc.SCTP().Transport().ICETransport().GetSelectedCandidatePair()
+	if err == nil && p == nil {
+		err = errNoChannel
+	}
+	if err != nil {
+		return "", "", err
+	}
+	return p.Local.Typ.String(), net.JoinHostPort(p.Remote.Address, strconv.Itoa(int(p.Remote.Port))), nil
 }
 
 // Gone is closed when the channel log has ended.

@@ -26,6 +26,8 @@ type Options struct {
 	Actor  []byte
 	// API makes PeerConnections; nil: a new one per channel.
 	API *webrtc.API
+	// Peer configures them (Relayed).
+	Peer webrtc.Configuration
 	// Entries is told of every entry once, in order. It runs under the client's lock: it must not call the client.
 	Entries func(from uint64, list []wire.Entry, lane int)
 	// Frame is told of every other frame of the server, under the same rule.
