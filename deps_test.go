@@ -44,7 +44,7 @@ var bans = []ban{
 		reason: "only the companion speaks Matrix; others declare what they need of it",
 	},
 	{
-		from: []string{"..."}, except: []string{"server/transport/...", "server/lectern-load/...", "server/turn"}, to: []string{"github.com/pion/..."},
+		from: []string{"..."}, except: []string{"server/transport/...", "server/lectern-load/...", "server/turn", "server/focus/focustest"}, to: []string{"github.com/pion/..."},
 		reason: "only the transport knows data channels (and the load generator, its peer); boards see sessions",
 	},
 	{
